@@ -1,0 +1,273 @@
+"""What one room asks of another: the Provider contract, the capability protocols beside it, and what providers are given.
+
+Required of a provider are three things: `info`, `open`, `aclose`. Everything else is an optional protocol, asked for with
+`isinstance` once, at plug time, never on the request path. No method raises NotImplementedError and no flag repeats what a
+protocol already says.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+import msgspec
+
+from jackfield.core.events import Event
+from jackfield.core.profiles import Capabilities, ModelProfile
+from jackfield.core.requests import (
+    ChatRequest,
+    EmbedReply,
+    EmbedRequest,
+    ImageReply,
+    ImageRequest,
+    ModerateReply,
+    ModerateRequest,
+    RerankReply,
+    RerankRequest,
+    SpeakReply,
+    SpeakRequest,
+    TranscribeReply,
+    TranscribeRequest,
+)
+
+ProviderKind = Literal["api", "decentralized", "local", "p2p"]
+PROVIDER_KINDS: tuple[ProviderKind, ...] = ("api", "decentralized", "local", "p2p")
+
+
+class ProviderInfo(msgspec.Struct, frozen=True):
+    """Facts of a live provider that never change. `dialect` is its native wire format, None for engines in this process.
+
+    `hosts` are the "host:port" pairs that prompts go to ("" entries never occur; empty = this process only).
+    `simulated` marks answers that no model made.
+    """
+
+    id: str
+    type: ProviderKind
+    display_name: str
+    dialect: str | None = None
+    hosts: tuple[str, ...] = ()
+    simulated: bool = False
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Anything that answers a chat request: an API, an engine, a chain, a concerto, a person."""
+
+    @property
+    def info(self) -> ProviderInfo: ...
+
+    def open(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """The answer as an event stream (laws in core/events.py), whether `request.stream` is set or not.
+
+        Leaving the block, for any reason, closes upstream before it returns. Raises any JackfieldError, on entering the
+        block (before the answer began) or while iterating (after).
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Frees sockets and memory. Idempotent."""
+        ...
+
+
+class RawCall(msgspec.Struct):
+    """A request that stays in its own dialect: its top-level JSON fields, undecoded.
+
+    `path` is relative to the API's root ("chat/completions"). `model` replaces the body's model, None keeps the provider's
+    default. For a stream the provider asks upstream for a usage chunk whether or not the client did; who relays takes it out.
+    """
+
+    path: str
+    fields: dict[str, msgspec.Raw]
+    model: str | None
+    stream: bool
+
+
+class RawReply(Protocol):
+    """An upstream answer in its own bytes. After `read` or the empty chunk it is finished; `aclose` before that cuts it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+    async def read(self) -> bytes:
+        """The whole body."""
+        ...
+
+    async def chunk(self) -> bytes:
+        """What has arrived, as soon as anything has; b"" at the end. Raises Upstream errors."""
+        ...
+
+    async def aclose(self) -> None:
+        """Idempotent. Cuts the connection if the answer is not yet whole."""
+        ...
+
+
+@runtime_checkable
+class PassesThrough(Protocol):
+    """Takes requests of its own dialect (`info.dialect`) as they are and gives back the upstream's bytes.
+
+    A status of 400 or more never comes back: it is raised as the mapped error.
+    """
+
+    async def pass_through(self, call: RawCall) -> RawReply: ...
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    async def list_models(self) -> tuple[ModelProfile, ...]:
+        """What the source offers now. Raises Upstream errors; never a silent empty list for a source that is down."""
+        ...
+
+
+class ProbeResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a look at a source told. `latency_s` seconds; `detail` is for a person, with a hint when it is down."""
+
+    is_ready: bool
+    latency_s: float | None = None
+    detail: str = ""
+    version: str | None = None
+    models: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Probes(Protocol):
+    async def probe(self) -> ProbeResult:
+        """Is it there, and does it know us? Spends no money; never raises an Upstream error, it reports it."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    async def embed(self, request: EmbedRequest) -> EmbedReply: ...
+
+
+@runtime_checkable
+class Reranks(Protocol):
+    async def rerank(self, request: RerankRequest) -> RerankReply: ...
+
+
+@runtime_checkable
+class Moderates(Protocol):
+    async def moderate(self, request: ModerateRequest) -> ModerateReply: ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    async def draw(self, request: ImageRequest) -> ImageReply: ...
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    async def transcribe(self, request: TranscribeRequest) -> TranscribeReply: ...
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    async def speak(self, request: SpeakRequest) -> SpeakReply: ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    async def count_tokens(self, request: ChatRequest) -> int: ...
+
+
+@runtime_checkable
+class Converses(Protocol):
+    def converse(self, model: str | None) -> AbstractAsyncContextManager[Any]:
+        """A two-way realtime session."""
+        ...
+
+
+@runtime_checkable
+class LoadsModels(Protocol):
+    async def load_model(self, model: str) -> None: ...
+    async def unload_model(self, model: str) -> None: ...
+
+
+class PullProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`total_bytes` None while unknown."""
+
+    status: str
+    done_bytes: int = 0
+    total_bytes: int | None = None
+
+
+@runtime_checkable
+class PullsModels(Protocol):
+    def pull_model(self, model: str) -> AsyncIterator[PullProgress]: ...
+
+
+@runtime_checkable
+class Verifies(Protocol):
+    async def verify(self, proof: Mapping[str, Any]) -> bool: ...
+
+
+@runtime_checkable
+class ReportsCredit(Protocol):
+    async def credit(self) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class FineTunes(Protocol):
+    async def start_tuning(self, model: str, file_id: str) -> str: ...
+    async def tuning_status(self, job_id: str) -> Mapping[str, Any]: ...
+
+
+class ProviderCard(msgspec.Struct, frozen=True):
+    """What is known of a provider type before any instance exists: shown in lists, without network.
+
+    `key_env` names the environment variable (aliases after it) that usually holds its key; `default_url` where it usually is.
+    """
+
+    id: str
+    type: ProviderKind
+    display_name: str
+    capabilities: Capabilities = Capabilities()
+    aliases: tuple[str, ...] = ()
+    dialect: str | None = None
+    default_url: str | None = None
+    default_port: int | None = None
+    key_env: tuple[str, ...] = ()
+    needs_key: bool = False
+    is_external: bool = False
+    docs: str | None = None
+    hint: str | None = None
+    limits: tuple[str, ...] = ()
+    config_keys: tuple[str, ...] = ()
+
+
+class SecretSource(Protocol):
+    """Resolves references such as `env:GROQ_API_KEY` or `keyring:jackfield/slot-3`. Never holds a literal in its repr."""
+
+    def resolve(self, reference: str) -> str:
+        """Raises AuthFailed naming the reference when nothing is behind it."""
+        ...
+
+
+class ProviderTools(Protocol):
+    """What the composition root hands to every provider at birth; providers read no environment and open no other doors.
+
+    `http` is a jackfield.transport.http1.HttpClient and `web` a jackfield.transport.web.WebClient, typed Any here because
+    core may not know them.
+    """
+
+    @property
+    def http(self) -> Any: ...
+    @property
+    def web(self) -> Any: ...
+    @property
+    def secrets(self) -> SecretSource: ...
+    @property
+    def models_dir(self) -> str | None: ...
+
+
+class ProviderType(Protocol):
+    """What the registrar takes: usually a class. `card` needs no instance; `create` does no I/O.
+
+    `create` raises BadRequest for a config it does not understand (naming the key, with a did-you-mean) and AuthFailed for
+    a missing key. `config` values are plain JSON; a secret is a reference string under `api_key`.
+    """
+
+    card: ClassVar[ProviderCard]
+
+    @classmethod
+    def create(cls, config: Mapping[str, Any], tools: ProviderTools) -> Self: ...

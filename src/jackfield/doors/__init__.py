@@ -1,0 +1,1 @@
+"""Entrances, one per dialect that clients speak. Siblings never import each other."""

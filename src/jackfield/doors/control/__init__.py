@@ -1,0 +1,1 @@
+"""The control door: slots, providers, discovery and events, for people and tools."""

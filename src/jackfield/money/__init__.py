@@ -1,0 +1,1 @@
+"""Prices and rates: dated data, integer millisatoshi."""

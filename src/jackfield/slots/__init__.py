@@ -1,0 +1,1 @@
+"""The panel: what is plugged where, and every operation on it."""

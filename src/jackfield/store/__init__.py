@@ -1,0 +1,1 @@
+"""The database, the journal and the secrets: everything that outlives the process."""
