@@ -1,0 +1,82 @@
+"""Writes the generated tables of the docs: presets into providers.md, the error tree into errors.md.
+
+    python docs/tables.py            rewrites the tables
+    python docs/tables.py --check    exits 1, naming the files, if a table is out of date
+
+A table stands between `<!-- table: name -->` and `<!-- end -->`. Everything outside is written by hand.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from jackfield.core import errors
+from jackfield.core.errors import JackfieldError
+from jackfield.providers.registry import load_registrar
+
+DOCS = Path(__file__).resolve().parent
+_BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def providers() -> str:
+    rows = []
+    for card in sorted(load_registrar(plugins=False).cards(), key=lambda card: (card.type != "local", card.id)):
+        where = card.default_url or (f"port {card.default_port}" if card.default_port else "")
+        names = ", ".join(f"`{alias}`" for alias in card.aliases)
+        keys = ", ".join(f"`{name}`" for name in card.key_env)
+        rows.append((f"`{card.id}`", card.display_name, card.type, where, keys, names))
+    return table(("Id", "Name", "Type", "Where", "Key variable", "Other names"), rows)
+
+
+def error_tree() -> str:
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, JackfieldError)]
+    rows = [
+        (
+            f"`{kind.default_code}`",
+            str(kind.default_status),
+            f"`{kind.__name__}`",
+            _yes(kind.may_retry),
+            _yes(kind.may_fall_back),
+            kind.was_billed,
+        )
+        for kind in found
+    ]
+    return table(("Code", "Status", "Python class", "Retry may help", "Another source may help", "May have cost money"), rows)
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
+TABLES: dict[str, Callable[[], str]] = {"providers": providers, "errors": error_tree}
+
+
+def renewed(text: str) -> str:
+    """`text` with every table in it as the code has it now."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]]()}{block[3]}", text)
+
+
+def stale_files() -> list[Path]:
+    return [path for path in sorted(DOCS.glob("*.md")) if renewed(path.read_text()) != path.read_text()]
+
+
+def main(arguments: list[str]) -> int:
+    stale = stale_files()
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.name} is out of date: run python docs/tables.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(renewed(path.read_text()))
+        print(f"wrote {path.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

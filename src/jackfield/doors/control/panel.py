@@ -1,0 +1,45 @@
+"""What the control door is given. It holds no state of its own beside a discovery that it remembers.
+
+Knows types by name only, so that importing it is cheap; it loads neither Litestar nor the rooms below.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jackfield.providers.registry import Registrar
+    from jackfield.slots.catalogue import Catalogue
+    from jackfield.slots.discovery import Discovery
+    from jackfield.slots.registry import ProviderRegistry
+    from jackfield.store.journal import Journal
+    from jackfield.store.ledger import LedgerRepository
+    from jackfield.store.secrets import SecretStore
+    from jackfield.transport.egress import EgressGate
+
+
+def _no_settings() -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPanel:
+    """`ledger` and `journal` are None where nothing is recorded. `clock` gives Unix seconds.
+
+    `settings` gives the facts that may be shown (no secrets in it); `behind_key` says that whoever mounts the door asks for a
+    key first; `keep_alive_s` is the longest silence on the event stream.
+    """
+
+    registry: "ProviderRegistry"
+    registrar: "Registrar"
+    catalogue: "Catalogue"
+    gate: "EgressGate"
+    secrets: "SecretStore"
+    discover: "Callable[[], Awaitable[Discovery]]"
+    clock: Callable[[], float]
+    ledger: "LedgerRepository | None" = None
+    journal: "Journal | None" = None
+    settings: Callable[[], Mapping[str, Any]] = field(default=_no_settings)
+    behind_key: bool = False
+    keep_alive_s: float = 15.0
+    max_listeners: int = 64
