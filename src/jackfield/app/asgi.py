@@ -1,0 +1,105 @@
+"""The root: one bare ASGI callable in front of all doors, with no middleware.
+
+Admits, finds the route, and is the outermost handler: whatever a door raises becomes that door's error body here. Knows no
+dialect and no step; the control door is heavy and is built when first asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from jackfield.core.errors import JackfieldError, NotAllowed
+from jackfield.core.redaction import redact
+from jackfield.doors.openai.door import Handler, OpenAIDoor
+from jackfield.gateway.client import Client, Headers, Receive, Scope, Send
+from jackfield.gateway.steps.admit import Admission
+
+logger = logging.getLogger("jackfield.gateway")
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+OPEN_PATHS = frozenset({"/health"})
+CONTROL = "/control/"
+
+
+class Root:
+    """`extra_routes` are paths outside any dialect (/health, /status). `build_control` makes the control door's ASGI app."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        door: OpenAIDoor,
+        extra_routes: Mapping[str, Mapping[str, Handler]],
+        build_control: Callable[[], ASGIApp],
+        *,
+        max_body_bytes: int,
+        patience_s: float,
+    ) -> None:
+        self._admission = admission
+        self._door = door
+        self._routes: dict[str, Mapping[str, Handler]] = {**door.routes, **extra_routes}
+        self._build_control = build_control
+        self._control: asyncio.Future[ASGIApp] | None = None
+        self._max_body_bytes = max_body_bytes
+        self._patience_s = patience_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _decline(scope, receive, send)
+            return
+        client = Client(scope, receive, send, self._max_body_bytes, self._patience_s)
+        try:
+            self._admission.admit(client.headers, is_open=client.path in OPEN_PATHS)
+            if client.path.startswith(CONTROL):
+                client.close()
+                await (await self._control_app())(scope, receive, send)
+            else:
+                await self._handler(client)(client)
+        except JackfieldError as error:
+            await self._fail(client, error)
+        except asyncio.CancelledError:
+            if not (client.is_gone or client.is_late):
+                raise
+            await self._give_up(client)
+        except Exception as error:
+            logger.error("%s %s failed: %s", client.method, client.path, redact(repr(error)), exc_info=True)
+            await self._fail(client, JackfieldError("something went wrong inside the gateway; its log says more"))
+        finally:
+            client.close()
+
+    def _handler(self, client: Client) -> Handler:
+        methods = self._routes.get(client.path) or self._door.find(client.path)
+        if methods is None:
+            raise self._door.unknown(client.method, client.path)
+        handler = methods.get("GET" if client.method == "HEAD" else client.method)
+        if handler is None:
+            allowed = ", ".join(methods)
+            raise NotAllowed(f"{client.path} takes {allowed}, not {client.method}", status=405, code="method_not_allowed")
+        return handler
+
+    async def _fail(self, client: Client, error: JackfieldError) -> None:
+        if client.has_started:
+            return
+        headers: Headers = [(b"content-type", b"application/json")]
+        if error.request_id:
+            headers.append((b"x-request-id", error.request_id.encode()))
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        if error.status == 402:
+            headers.append((b"x-should-retry", b"false"))
+        await client.reply(error.status, headers, self._door.encode_error(error))
+
+    async def _give_up(self, client: Client) -> None:
+        error = client.why_cancelled()
+        if error is not None:
+            await self._fail(client, error)
+
+    async def _control_app(self) -> ASGIApp:
+        """Built once, in a thread, because its imports take a while; a build that fails is tried anew by the next request."""
+        if self._control is None or (self._control.done() and self._control.exception() is not None):
+            self._control = asyncio.ensure_future(asyncio.to_thread(self._build_control))
+        return await asyncio.shield(self._control)
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": "no WebSocket is served here"})

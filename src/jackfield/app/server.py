@@ -1,0 +1,97 @@
+"""Runs a house behind uvicorn on one event loop: takes the port first, opens the house, serves, closes in order."""
+
+import asyncio
+import gc
+import ipaddress
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from jackfield.app.compose import House, open_house
+from jackfield.app.ports import listen
+from jackfield.app.settings import Loaded, ServerSettings
+from jackfield.core.errors import NotAllowed
+
+OnReady = Callable[[House], None]
+
+
+class _Server(uvicorn.Server):
+    """Tells when it serves."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def run(loaded: Loaded, *, demo: bool = False, on_ready: OnReady) -> None:
+    """Serves until SIGINT or SIGTERM. Raises PortTaken, NotAllowed, or what opening the house raises."""
+    server = loaded.settings.server
+    check_exposure(server)
+    sock = listen(server.host, server.port)
+    try:
+        config = _config(server)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(loaded, config, sock, demo, on_ready))
+    finally:
+        sock.close()
+
+
+async def _serve(loaded: Loaded, config: uvicorn.Config, sock: socket.socket, demo: bool, on_ready: OnReady) -> None:
+    async with open_house(loaded, port=sock.getsockname()[1]) as house:
+        config.app = house.asgi
+        await house.furnish(demo=demo)
+        server = _Server(config, lambda: _announce(house, on_ready))
+        await server.serve(sockets=[sock])
+        house.is_ready = False
+
+
+def _announce(house: House, on_ready: OnReady) -> None:
+    gc.collect()
+    gc.freeze()  # what lives now lives for good: the collector need not look at it again
+    house.is_ready = True
+    on_ready(house)
+
+
+def _config(server: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app=lambda *_: None,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=server.shutdown_grace_s,
+        backlog=2048,
+    )
+
+
+def check_exposure(server: ServerSettings) -> None:
+    """Raises NotAllowed for an address beyond loopback without both --expose and a key."""
+    if is_loopback(server.host):
+        return
+    missing = [
+        need for need, is_there in (("--expose", server.expose), ("a key (server.api_key)", server.api_key)) if not is_there
+    ]
+    if missing:
+        raise NotAllowed(
+            f"listening on {server.host} lets other machines in: that needs {' and '.join(missing)}; "
+            "set a key with: jackfield secrets set gateway, and server.api_key: file:gateway or keyring:gateway"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

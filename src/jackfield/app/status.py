@@ -1,0 +1,28 @@
+"""GET /health and GET /status: is the gateway up, and what is plugged into it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from jackfield.core.errors import ServiceFailed
+from jackfield.gateway.client import Client
+
+JSON = (b"content-type", b"application/json")
+Facts = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Status:
+    """`is_ready` is true between start and shutdown; `facts` gathers what /status tells, without asking any source."""
+
+    def __init__(self, is_ready: Callable[[], bool], facts: Facts) -> None:
+        self._is_ready = is_ready
+        self._facts = facts
+
+    async def health(self, client: Client) -> None:
+        if not self._is_ready():
+            raise ServiceFailed("the gateway is starting or stopping; try again in a moment", code="not_ready", retry_after_s=1)
+        await client.reply(200, [JSON], b'{"status":"ok"}')
+
+    async def status(self, client: Client) -> None:
+        await client.reply(200, [JSON], msgspec.json.encode(await self._facts()))

@@ -1,0 +1,47 @@
+"""The OpenAI door: its paths, and the outermost handler that turns errors into OpenAI's error object.
+
+People write base URLs with and without `/v1`, and some clients add a second one; all three reach the same routes.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from jackfield.core.errors import JackfieldError, NotFound
+from jackfield.dialects import openai_chat
+from jackfield.doors.openai.chat import ChatCompletions
+from jackfield.doors.openai.models import Models
+from jackfield.gateway.client import Client
+
+Handler = Callable[[Client], Awaitable[None]]
+PREFIXES = ("/v1", "", "/v1/v1")
+MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in PREFIXES)
+
+
+class OpenAIDoor:
+    """`routes` maps each path to its methods; `find` also knows the one path with a parameter."""
+
+    def __init__(self, chat: ChatCompletions, models: Models) -> None:
+        self._models = models
+        self.routes: dict[str, dict[str, Handler]] = {}
+        for prefix in PREFIXES:
+            self.routes[f"{prefix}/chat/completions"] = {"POST": chat}
+            self.routes[f"{prefix}/models"] = {"GET": models.list}
+
+    def find(self, path: str) -> dict[str, Handler] | None:
+        """The methods of a path that is not in `routes`, or None."""
+        trimmed = self.routes.get(path.rstrip("/"))
+        if trimmed is not None:
+            return trimmed
+        for prefix in MODEL_PREFIXES:
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return {"GET": partial(self._models.one, model=path[len(prefix) :])}
+        return None
+
+    def unknown(self, method: str, path: str) -> JackfieldError:
+        """The error for a path that nothing here serves."""
+        return NotFound(
+            f"nothing here answers {method} {path}; served: POST /v1/chat/completions, GET /v1/models, /health, /status",
+            code="unknown_path",
+        )
+
+    encode_error = staticmethod(openai_chat.encode_error)

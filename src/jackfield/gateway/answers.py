@@ -1,0 +1,220 @@
+"""An answer on its way to the client, in one of four makes: whole or streamed, passed through or translated.
+
+Each make gives the relay step bytes in the door's dialect and knows, when they are out, the usage. Whoever opens an answer
+closes it; closing early cuts upstream.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, suppress
+from time import perf_counter
+from typing import Protocol, assert_never
+
+from jackfield.core.contracts import Provider, RawReply
+from jackfield.core.errors import JackfieldError, StreamBroken
+from jackfield.core.events import (
+    Event,
+    Finished,
+    Folder,
+    PartEnded,
+    PartStarted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    Verdict,
+    VoiceEnded,
+    VoiceStarted,
+    unfold,
+)
+from jackfield.core.requests import ChatRequest
+from jackfield.gateway.call import Call
+from jackfield.gateway.dialect import Encoder
+
+DRAIN_WITHIN_S = 1.0
+STOPPED_EARLY = "the source stopped in the middle of its answer; ask again, or another slot"
+
+
+class PlainAnswer(Protocol):
+    """A whole answer."""
+
+    async def body(self, call: Call) -> bytes:
+        """The bytes for the client; sets the call's usage and times. Raises any JackfieldError."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class StreamAnswer(Protocol):
+    """A streamed answer. `is_last` becomes true with the chunk that completes it."""
+
+    is_last: bool
+
+    async def chunk(self, call: Call) -> bytes:
+        """The next bytes for the client, perhaps empty; never called again once `is_last`. Raises any JackfieldError."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class PassedPlain:
+    """The upstream's own bytes, whole."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: RawReply) -> None:
+        self._reply = reply
+
+    async def body(self, call: Call) -> bytes:
+        body = await self._reply.read()
+        call.upstream_at = perf_counter()
+        call.usage = call.dialect.reply_usage(body)
+        return body
+
+    async def aclose(self) -> None:
+        await self._reply.aclose()
+
+
+class FoldedPlain:
+    """A provider's events, folded and encoded for the door."""
+
+    __slots__ = ("_provider", "_request")
+
+    def __init__(self, provider: Provider, request: ChatRequest) -> None:
+        self._provider = provider
+        self._request = request
+
+    async def body(self, call: Call) -> bytes:
+        folder = Folder()
+        async with self._provider.open(self._request) as events:
+            async for event in events:
+                if call.first_token_at is None and not isinstance(event, Started):
+                    call.first_token_at = perf_counter()
+                folder.add(event)
+        reply = folder.reply()
+        call.upstream_at = perf_counter()
+        call.usage = reply.usage
+        call.model = reply.model
+        return call.dialect.encode_reply(reply, call.request_id, int(call.at))
+
+    async def aclose(self) -> None:
+        """Nothing is held between calls: `body` opens and closes."""
+
+
+class PassedStream:
+    """The upstream's own stream, watched while it passes."""
+
+    __slots__ = ("_relay", "_reply", "is_last")
+
+    def __init__(self, reply: RawReply, call: Call, provider: str) -> None:
+        self._reply = reply
+        self._relay = call.dialect.relay(provider, call.show_usage)
+        self.is_last = False
+
+    async def chunk(self, call: Call) -> bytes:
+        relay = self._relay
+        arrived = await self._reply.chunk()
+        out = relay.feed(arrived) if arrived else self._end(call)
+        if call.first_token_at is None:
+            call.upstream_at = perf_counter()
+            if relay.has_content:
+                call.first_token_at = call.upstream_at
+        if relay.error is not None:
+            raise relay.error
+        if relay.done:
+            self.is_last = True
+        call.usage = relay.usage
+        return out
+
+    def _end(self, call: Call) -> bytes:
+        """Upstream closed its stream: whole if it had said so, by an end mark or a finish reason; else broken."""
+        relay = self._relay
+        out = relay.finish()
+        if relay.error is None and not relay.done:
+            if not relay.finished:
+                raise StreamBroken(STOPPED_EARLY)
+            out += call.dialect.stream_end()
+        self.is_last = True
+        return out
+
+    async def aclose(self) -> None:
+        """Reads the few bytes after the end mark so that the connection can be used again; else cuts it."""
+        if self.is_last:
+            # Past this point the answer is whole: how its connection ends is nobody's trouble.
+            with suppress(JackfieldError, TimeoutError):
+                async with asyncio.timeout(DRAIN_WITHIN_S):
+                    while await self._reply.chunk():
+                        pass
+        await self._reply.aclose()
+
+
+class EncodedStream:
+    """A provider's events, encoded for the door as they come."""
+
+    __slots__ = ("_encoder", "_events", "_has_finished", "_opened", "is_last")
+
+    def __init__(self, opened: AbstractAsyncContextManager[AsyncIterator[Event]]) -> None:
+        self._opened = opened
+        self._events: AsyncIterator[Event] | None = None
+        self._encoder: Encoder | None = None
+        self._has_finished = False
+        self.is_last = False
+
+    async def open(self) -> None:
+        self._events = await self._opened.__aenter__()
+
+    async def chunk(self, call: Call) -> bytes:
+        assert self._events is not None
+        event = await anext(self._events, None)
+        if event is None:
+            if self._encoder is None or not self._has_finished:
+                raise StreamBroken(STOPPED_EARLY)
+            self.is_last = True
+            return self._encoder.end()
+        self._note(event, call)
+        return b"" if self._encoder is None else self._encoder.encode(event)
+
+    def _note(self, event: Event, call: Call) -> None:
+        match event:
+            case Started():
+                call.model = event.model
+                call.upstream_at = perf_counter()
+                self._encoder = call.dialect.encoder(call.request_id, int(call.at), event.model, call.show_usage)
+            case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                if call.first_token_at is None:
+                    call.first_token_at = perf_counter()
+            case UsageReported():
+                call.usage = event.usage
+            case Finished():
+                self._has_finished = True
+            case PartStarted() | PartEnded() | VoiceStarted() | VoiceEnded() | Verdict():
+                pass
+            case _:
+                assert_never(event)
+
+    async def aclose(self) -> None:
+        if self._events is not None:
+            self._events = None
+            await self._opened.__aexit__(None, None, None)
+
+
+class ConvertedStream:
+    """A whole answer, for a client that wanted a stream, from a source that does not stream."""
+
+    __slots__ = ("_body", "is_last")
+
+    def __init__(self, reply: RawReply) -> None:
+        self._body = PassedPlain(reply)
+        self.is_last = False
+
+    async def chunk(self, call: Call) -> bytes:
+        body = await self._body.body(call)
+        reply = call.dialect.decode_reply(body)
+        encoder = call.dialect.encoder(reply.id or call.request_id, int(call.at), reply.model, call.show_usage)
+        call.first_token_at = call.upstream_at
+        self.is_last = True
+        return b"".join(encoder.encode(event) for event in unfold(reply)) + encoder.end()
+
+    async def aclose(self) -> None:
+        await self._body.aclose()

@@ -1,0 +1,78 @@
+"""One request on its way through the gateway: what was asked, where it goes, what came of it.
+
+A mutable record that each step reads and completes; the ledger row is made from it. Holds no sockets and does nothing.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from jackfield.core.usage import Money, Usage
+
+if TYPE_CHECKING:
+    from jackfield.gateway.dialect import DoorDialect
+    from jackfield.slots.slot import Binding
+
+
+class Call:
+    """Times are `perf_counter` seconds; `at` is Unix seconds."""
+
+    __slots__ = (
+        "at",
+        "binding",
+        "books_are_closed",
+        "cost",
+        "dialect",
+        "dispatched_at",
+        "fields",
+        "first_token_at",
+        "model",
+        "model_text",
+        "outcome",
+        "received_at",
+        "request_id",
+        "show_usage",
+        "slot_number",
+        "status",
+        "stream",
+        "upstream_at",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        dialect: "DoorDialect",
+        fields: dict[str, msgspec.Raw],
+        *,
+        model_text: str,
+        stream: bool,
+        show_usage: bool,
+        at: float,
+        received_at: float,
+    ) -> None:
+        self.request_id = request_id
+        self.dialect = dialect
+        self.fields = fields
+        self.model_text = model_text
+        self.stream = stream
+        self.show_usage = show_usage
+        self.at = at
+        self.received_at = received_at
+        self.slot_number: int | None = None
+        self.binding: Binding | None = None
+        self.model: str | None = None
+        self.usage: Usage | None = None
+        self.cost: Money | None = None
+        self.status = 200
+        self.outcome = ""
+        self.books_are_closed = False
+        self.dispatched_at = received_at
+        self.upstream_at = received_at
+        self.first_token_at: float | None = None
+
+    def overhead_us(self, clock: Callable[[], float] = perf_counter) -> int:
+        """Microseconds of this request that were spent here and not upstream, up to now."""
+        return int((self.dispatched_at - self.received_at + clock() - self.upstream_at) * 1e6)

@@ -1,0 +1,165 @@
+"""One client on one ASGI exchange: its body, its bytes back, and whether it is still there.
+
+Bare ASGI does not tell an application that its client left, so a request that has waited `WATCH_AFTER_S` gets a watcher
+task, which cancels the handler. Requests that are answered sooner never pay for one. Knows nothing of dialects.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from jackfield.core.errors import BodyTooLarge, TimedOut
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+WATCH_AFTER_S = 0.05
+BODY_WITHIN_S = 60.0
+
+
+class Client:
+    """Reads and answers one request. Use `close()` in a finally: it ends the watcher and the timer."""
+
+    __slots__ = (
+        "_body_is_read",
+        "_loop",
+        "_max_body_bytes",
+        "_receive",
+        "_send",
+        "_task",
+        "_timer",
+        "_watcher",
+        "has_ended",
+        "has_started",
+        "headers",
+        "is_gone",
+        "is_late",
+        "method",
+        "path",
+        "patience_s",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, patience_s: float = 600.0) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.patience_s = patience_s
+        self.has_started = False
+        self.has_ended = False
+        self.is_gone = False
+        self.is_late = False
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._body_is_read = False
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(WATCH_AFTER_S, self._look)
+
+    async def body(self) -> bytes:
+        """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` ends in TimedOut."""
+        declared = self.headers.get(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > self._max_body_bytes:
+            raise self._too_large()
+        message = await self._receive_body()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._long_body(body)
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
+        self._body_is_read = True
+        return body
+
+    async def _long_body(self, first: bytes) -> bytes:
+        pieces, size = [first], len(first)
+        more = True
+        while more:
+            message = await self._receive_body()
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self._max_body_bytes:
+                raise self._too_large()
+            pieces.append(piece)
+            more = message.get("more_body", False)
+        return b"".join(pieces)
+
+    async def _receive_body(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.is_gone = True
+            raise asyncio.CancelledError
+        return message
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the request body is over the limit of {self._max_body_bytes} bytes (server.max_body_bytes)")
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        self.has_started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.has_ended = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.has_started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, chunk: bytes) -> None:
+        """Sends on at once; waits while the client reads slower than we write."""
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, chunk: bytes = b"") -> None:
+        self.has_ended = True
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    def _look(self) -> None:
+        """The one timer of a request: first it starts the watcher, or, while the body is still coming, grants it time."""
+        self._timer = None
+        if self._body_is_read:
+            self._watcher = self._loop.create_task(self._watch())
+        else:
+            self._timer = self._loop.call_later(BODY_WITHIN_S, self._give_up_on_body)
+
+    def _give_up_on_body(self) -> None:
+        self._timer = None
+        if self._body_is_read:
+            self._look()
+        else:
+            self._cancel(late=True)
+
+    async def _watch(self) -> None:
+        patience = self._loop.call_later(self.patience_s, self._cancel, True)
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            patience.cancel()
+        if not self.has_ended:
+            self._cancel(late=False)
+
+    def _cancel(self, late: bool) -> None:
+        self.is_late = late
+        self.is_gone = not late
+        if self._task is not None:
+            self._task.cancel()
+
+    def why_cancelled(self) -> TimedOut | None:
+        """After a CancelledError that `_cancel` caused: the error to answer with, or None if nobody is there to read it.
+
+        Takes the cancellation back from the task. Call it only if `is_gone` or `is_late`.
+        """
+        if self._task is not None:
+            self._task.uncancel()
+        if self.is_gone:
+            return None
+        return TimedOut("the request was not received or answered in time and was given up", status=408, code="request_timeout")
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()

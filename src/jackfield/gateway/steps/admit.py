@@ -1,0 +1,60 @@
+"""May this request come in at all? Key, host and origin, checked once for every door on the matched route.
+
+Without keys the gateway serves loopback only, and then also refuses foreign Host and Origin headers, so that no web page can
+reach it through the user's browser (DNS rebinding).
+"""
+
+import hmac
+from collections.abc import Collection, Mapping
+
+from jackfield.core.errors import AuthFailed, NotAllowed
+
+LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]", b"::1"})
+
+
+class Admission:
+    """`keys` empty means no key is asked for. `hosts` are further Host header values that are ours (lower-case, no port)."""
+
+    def __init__(self, keys: Collection[str] = (), hosts: Collection[str] = (), *, check_hosts: bool = True) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+        self._hosts = LOOPBACK_HOSTS | {host.lower().encode() for host in hosts}
+        self._check_hosts = check_hosts
+
+    def admit(self, headers: Mapping[bytes, bytes], *, is_open: bool = False) -> None:
+        """Raises AuthFailed for a missing (401) or wrong (403) key, NotAllowed for a foreign host or origin."""
+        if self._check_hosts:
+            self._admit_host(headers)
+        if self._keys and not is_open:
+            self._admit_key(headers)
+
+    def _admit_host(self, headers: Mapping[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"localhost")
+        if _without_port(host) not in self._hosts:
+            raise NotAllowed(
+                f"this gateway does not answer to the host {host.decode('latin-1')!r}; use 127.0.0.1 or localhost",
+                code="foreign_host",
+            )
+        origin = headers.get(b"origin")
+        if origin is not None and origin != b"null" and _without_port(origin.partition(b"://")[2]) not in self._hosts:
+            raise NotAllowed(
+                f"pages from {origin.decode('latin-1')!r} may not use this gateway: it answers to local pages only",
+                code="foreign_origin",
+            )
+        if origin == b"null":
+            raise NotAllowed("pages without an origin may not use this gateway", code="foreign_origin")
+
+    def _admit_key(self, headers: Mapping[bytes, bytes]) -> None:
+        given = headers.get(b"authorization") or headers.get(b"x-api-key")
+        if given is None:
+            raise AuthFailed("this gateway asks for a key: send the header Authorization: Bearer KEY")
+        scheme, _, rest = given.partition(b" ")
+        key = rest.strip() if scheme.lower() == b"bearer" else given
+        if not any(hmac.compare_digest(key, known) for known in self._keys):
+            raise AuthFailed("the key is not one of this gateway's", status=403)
+
+
+def _without_port(host: bytes) -> bytes:
+    host = host.lower()
+    if host.startswith(b"["):
+        return host.partition(b"]")[0] + b"]"
+    return host.rpartition(b":")[0] or host

@@ -1,0 +1,88 @@
+"""Sends the request to the binding and gets hold of its answer.
+
+Same dialect on both sides: the bytes pass through, with only what must change spliced. Else the request is decoded, the
+provider plays its events, and the door's dialect encodes them. The only step that talks to providers.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from time import perf_counter
+
+from jackfield.core.contracts import RawCall, RawReply
+from jackfield.core.errors import NotSupported, RequestRejected, Unavailable
+from jackfield.gateway.answers import (
+    ConvertedStream,
+    EncodedStream,
+    FoldedPlain,
+    PassedPlain,
+    PassedStream,
+    PlainAnswer,
+    StreamAnswer,
+)
+from jackfield.gateway.call import Call
+from jackfield.slots.slot import Binding
+
+EVENT_STREAM = b"text/event-stream"
+
+
+async def open_plain(call: Call) -> PlainAnswer:
+    """The whole answer of the call's binding. Raises any JackfieldError."""
+    binding = _prepare(call)
+    if _speaks(binding, call):
+        return PassedPlain(await _pass_through(call, binding))
+    request = call.dialect.decode_request(call.fields, call.model)
+    call.dispatched_at = perf_counter()
+    return FoldedPlain(binding.provider, request)
+
+
+async def open_stream(call: Call) -> StreamAnswer:
+    """The streamed answer of the call's binding. Raises any JackfieldError."""
+    binding = _prepare(call)
+    if _speaks(binding, call):
+        reply = await _pass_through(call, binding)
+        return PassedStream(reply, call, binding.info.id) if _is_event_stream(reply.headers) else ConvertedStream(reply)
+    request = call.dialect.decode_request(call.fields, call.model)
+    call.dispatched_at = perf_counter()
+    answer = EncodedStream(binding.provider.open(request))
+    await answer.open()
+    call.upstream_at = perf_counter()
+    return answer
+
+
+def _prepare(call: Call) -> Binding:
+    """The call's binding, after its slot's settings have been filled in where the client said nothing."""
+    binding = call.binding
+    assert binding is not None
+    for name, value in binding.default_fields.items():
+        call.fields.setdefault(name, value)
+    return binding
+
+
+def _speaks(binding: Binding, call: Call) -> bool:
+    return binding.pass_through is not None and binding.dialect == call.dialect.name
+
+
+async def _pass_through(call: Call, binding: Binding) -> RawReply:
+    assert binding.pass_through is not None
+    raw = RawCall(call.dialect.path, call.fields, call.model, call.stream)
+    call.dispatched_at = perf_counter()
+    try:
+        reply = await binding.pass_through.pass_through(raw)
+    except (RequestRejected, Unavailable):
+        _check_fields(call)
+        raise
+    call.upstream_at = perf_counter()
+    return reply
+
+
+def _check_fields(call: Call) -> None:
+    """After a refusal: if our own reading finds a mistake in the request, that names the field better than the source did.
+
+    The good path never pays for this reading. Raises BadRequest.
+    """
+    with suppress(NotSupported):
+        call.dialect.decode_request(call.fields, call.model)
+
+
+def _is_event_stream(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return next((value.startswith(EVENT_STREAM) for name, value in headers if name == b"content-type"), True)
