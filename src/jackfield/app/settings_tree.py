@@ -1,0 +1,202 @@
+"""The one tree of settings: names, types, ranges, defaults and a sentence for each, and nothing else.
+
+Knows no file, no environment and no flag (settings_load.py does). The sentences feed the JSON Schema, the example file and
+`jackfield config show`; a key added here appears in all of them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from jackfield.core.ids import MAX_SLOTS
+from jackfield.core.modes import OperatingMode
+
+Consent = Literal["ask", "allow", "deny"]
+REFERENCE_PATTERN = r"^(env|keyring|file):[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}$"
+SecretReference = Annotated[str, Meta(pattern=REFERENCE_PATTERN)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+Seconds = Positive
+FilledText = Annotated[str, Meta(min_length=1)]
+ProviderUrl = Annotated[str, Meta(pattern=r"^(https?|unix)://")]
+ProxyUrl = Annotated[str, Meta(pattern=r"^https?://")]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the gateway listens and what it takes."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="Address to listen on. Other than loopback needs expose and api_key.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 7311
+    expose: Annotated[bool, Meta(description="Allow an address that other machines can reach.")] = False
+    api_key: Annotated[
+        SecretReference | None,
+        Meta(description="Key that clients must send, as a reference: env:NAME, keyring:NAME or file:NAME."),
+    ] = None
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 32 * 1024 * 1024
+    shutdown_grace_s: Annotated[float, Meta(ge=0, description="Seconds that running answers get when the gateway stops.")] = (
+        10.0
+    )
+
+
+class SlotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is plugged into one slot when the gateway starts."""
+
+    provider: Annotated[str, Meta(min_length=1, description="Provider id or alias, as `jackfield providers list` shows it.")]
+    config: Annotated[dict[str, Any], Meta(description="The provider's own keys, over those of providers.<id>.")] = {}
+    model: Annotated[str | None, Meta(description="Model that this slot plays.")] = None
+    name: Annotated[str | None, Meta(description="Name of the slot; clients may use it as a model.")] = None
+    role: Annotated[
+        Literal["chat", "embed", "classify", "rerank"],
+        Meta(description="What the slot is for: only chat slots answer together."),
+    ] = "chat"
+    consent: Annotated[Consent, Meta(description="May prompts go to this provider's hosts? allow answers the question.")] = (
+        "ask"
+    )
+
+
+class ProviderBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What is known of one provider. Times are seconds. `parameters` and `own` hold keys that the file writes flat.
+
+    `enabled` None means "not said": nothing is contacted because of this block, its values apply once the provider is
+    plugged or found. True plugs it at start. False keeps it from being contacted at all.
+    """
+
+    enabled: Annotated[
+        bool | None, Meta(description="true: plugged at start. false: never contacted. Left out: used when plugged or found.")
+    ] = None
+    consent: Annotated[Consent, Meta(description="May prompts go to this provider's hosts? allow answers the question.")] = (
+        "ask"
+    )
+    base_url: Annotated[ProviderUrl | None, Meta(description="Where it is, with or without /v1.")] = None
+    host: Annotated[FilledText | None, Meta(description="Host, where only that differs from the default.")] = None
+    port: Annotated[Port | None, Meta(description="Port, where only that differs from the default.")] = None
+    model: Annotated[str | None, Meta(description="Default model.")] = None
+    api_key: Annotated[
+        SecretReference | None, Meta(description="Reference to the key: env:NAME, keyring:NAME or file:NAME.")
+    ] = None
+    timeout: Annotated[Seconds | None, Meta(description="Longest whole answer, seconds.")] = None
+    connect_timeout: Annotated[Seconds | None, Meta(description="Longest wait for a connection, seconds.")] = None
+    first_byte_timeout: Annotated[Seconds | None, Meta(description="Longest wait for the first byte, seconds.")] = None
+    idle_timeout: Annotated[Seconds | None, Meta(description="Longest silence between two chunks, seconds.")] = None
+    verify_tls: Annotated[bool | None, Meta(description="Check the server's certificate (alias verify_ssl). false warns.")] = (
+        None
+    )
+    proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy for this provider.")] = None
+    headers: Annotated[dict[str, str] | None, Meta(description="Headers sent with each request.")] = None
+    extra_body: Annotated[dict[str, Any] | None, Meta(description="Fields added to each request body.")] = None
+    quirks: Annotated[dict[str, Any] | None, Meta(description="How its wire format differs from OpenAI's.")] = None
+    strict: Annotated[bool | None, Meta(description="Refuse parameters that it cannot take instead of warning.")] = None
+    parameters: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the provider's `create` takes: the keys that were given, without those that only settings read."""
+        names = [name for name in self.__struct_fields__ if name not in ("enabled", "consent", "parameters", "own")]
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return given | self.parameters | self.own
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All provider blocks by canonical id; in the file they stand beside `active`."""
+
+    active: Annotated[str | None, Meta(description="The default provider.")] = None
+    blocks: dict[str, ProviderBlock] = {}
+
+    def block(self, provider_id: str) -> ProviderBlock:
+        """What was said about a provider; the empty block where nothing was."""
+        return self.blocks.get(provider_id) or ProviderBlock()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Ids to plug at start: the active one first, then each `enabled: true`."""
+        enabled = [provider_id for provider_id, block in self.blocks.items() if block.enabled]
+        first = [self.active] if self.active and self.block(self.active).enabled is not False else []
+        return tuple(dict.fromkeys(first + enabled))
+
+    @property
+    def forbidden(self) -> frozenset[str]:
+        """Ids that say `enabled: false`: neither discovery nor start-up contacts them."""
+        return frozenset(provider_id for provider_id, block in self.blocks.items() if block.enabled is False)
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: Annotated[bool, Meta(description="Write one row per call: numbers, never prompts or answers.")] = True
+
+
+class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: Annotated[bool, Meta(description="Look for servers on this machine at start.")] = True
+    ports: Annotated[tuple[Port, ...], Meta(description="Loopback ports to look at besides the known ones.")] = ()
+    auto_plug_local: Annotated[bool, Meta(description="Plug what was found on this machine. Never anything external.")] = True
+
+
+class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    connect_s: Annotated[float, Meta(gt=0, description="Seconds to connect to a provider.")] = 5.0
+    first_byte_s: Annotated[float, Meta(gt=0, description="Seconds until the first byte of an answer.")] = 120.0
+    idle_s: Annotated[float, Meta(gt=0, description="Seconds of silence within an answer.")] = 60.0
+    total_s: Annotated[float, Meta(gt=0, description="Seconds for a whole answer.")] = 300.0
+
+
+class MoneySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sats_per_usd: Annotated[Positive | None, Meta(description="Rate to use instead of the dated one that ships.")] = None
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="Lines for people, or one JSON object per line.")] = "text"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set. Objects receive the values they need from here, never the tree."""
+
+    server: ServerSettings = ServerSettings()
+    mode: Annotated[
+        OperatingMode, Meta(description="What may leave this machine: local_only, burst (consented hosts) or airgapped.")
+    ] = OperatingMode.LOCAL_ONLY
+    panel_size: Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="Number of slots.")] = 32
+    slots: Annotated[dict[int, SlotSettings], Meta(description="What is plugged where, by slot number.")] = {}
+    providers: Annotated[ProviderSettings, Meta(description="What is known of each provider, by id, and which is active.")] = (
+        ProviderSettings()
+    )
+    presets: Annotated[tuple[str, ...], Meta(description="TOML files with your own OpenAI-compatible presets.")] = ()
+    plugins: Annotated[bool, Meta(description="Load providers from installed packages.")] = True
+    store: Annotated[str, Meta(min_length=1, description="Folder for the database, the journal and encrypted keys.")] = (
+        "~/.local/share/jackfield"
+    )
+    models_dir: Annotated[str | None, Meta(description="Folder with model files; default: models in the store.")] = None
+    ledger: LedgerSettings = LedgerSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    proxy: Annotated[
+        str | None, Meta(pattern=r"^https?://", description="HTTP proxy for every provider outside this machine.")
+    ] = None
+    money: MoneySettings = MoneySettings()
+    log: LogSettings = LogSettings()
+    reload: Annotated[bool, Meta(description="Take over changes of the settings file while running.")] = True
+
+    @property
+    def store_path(self) -> Path:
+        return Path(self.store).expanduser()
+
+    @property
+    def models_path(self) -> Path:
+        return Path(self.models_dir).expanduser() if self.models_dir else self.store_path / "models"
+
+
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """The tree as the file would write it: plain values, provider blocks flat beside `active`, unset block keys left out."""
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    blocks = {provider_id: _flat_block(block) for provider_id, block in settings.providers.blocks.items()}
+    plain["providers"] = {"active": settings.providers.active, **blocks}
+    plain["slots"] = {str(number): msgspec.to_builtins(slot) for number, slot in settings.slots.items()}
+    return plain
+
+
+def _flat_block(block: ProviderBlock) -> dict[str, Any]:
+    flat: dict[str, Any] = msgspec.to_builtins(block)
+    parameters, own = flat.pop("parameters", {}), flat.pop("own", {})
+    return {**flat, **parameters, **own}
