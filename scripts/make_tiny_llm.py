@@ -7,7 +7,8 @@ This is how src/jackfield/app/demo/tiny-llm.gguf and tests/models/tiny-hf were m
     OUT/tiny-llm.gguf   the same weights for llama.cpp (arch llama, byte-level BPE)
 
 The model has half a million parameters and knows a dozen phrases: `ping` gives `pong`, `Count to 5` gives `1, 2, 3, 4, 5`, and
-whatever it does not know gives one fixed sentence. At temperature 0 every engine gives the same text.
+whatever it does not know gives one fixed sentence. At temperature 0 every engine gives the same text. Another run gives another
+file: the tokenizer's trainer breaks ties at random.
 
     python scripts/make_tiny_llm.py --out build/tiny
 """
