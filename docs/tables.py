@@ -1,4 +1,4 @@
-"""Writes the generated tables of the docs: presets into providers.md, the error tree into errors.md.
+"""Writes the generated tables of the docs: presets, the error tree and the settings.
 
     python docs/tables.py            rewrites the tables
     python docs/tables.py --check    exits 1, naming the files, if a table is out of date
@@ -6,11 +6,16 @@
 A table stands between `<!-- table: name -->` and `<!-- end -->`. Everything outside is written by hand.
 """
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import get_type_hints
 
+import msgspec
+
+from jackfield.app.settings_tree import ProviderBlock, Settings, SlotSettings
 from jackfield.core import errors
 from jackfield.core.errors import JackfieldError
 from jackfield.providers.registry import load_registrar
@@ -50,11 +55,46 @@ def error_tree() -> str:
     return table(("Code", "Status", "Python class", "Retry may help", "Another source may help", "May have cost money"), rows)
 
 
+def settings() -> str:
+    return table(("Key", "Default", "Meaning"), _keys(Settings, ""))
+
+
+def provider_block() -> str:
+    return table(("Key", "Meaning"), [(key, meaning) for key, _, meaning in _keys(ProviderBlock, "")])
+
+
+def slot_block() -> str:
+    return table(("Key", "Meaning"), [(key, meaning) for key, _, meaning in _keys(SlotSettings, "")])
+
+
+def _keys(tree: type[msgspec.Struct], above: str) -> Iterator[tuple[str, str, str]]:
+    """Every key that has a sentence, and those of the groups below it."""
+    hints = get_type_hints(tree, include_extras=True)
+    for field in msgspec.structs.fields(tree):
+        hint, path = hints[field.name], f"{above}{field.encode_name}"
+        meaning = next((meta.description for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)), None)
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield from _keys(hint, f"{path}.")
+        elif meaning:
+            yield f"`{path}`", f"`{_shown(field.default)}`", meaning
+
+
+def _shown(value: object) -> str:
+    plain = msgspec.to_builtins(value) if value is not msgspec.NODEFAULT else ""
+    return "" if isinstance(plain, dict) else json.dumps(plain)
+
+
 def _yes(fact: bool) -> str:
     return "yes" if fact else "no"
 
 
-TABLES: dict[str, Callable[[], str]] = {"providers": providers, "errors": error_tree}
+TABLES: dict[str, Callable[[], str]] = {
+    "providers": providers,
+    "errors": error_tree,
+    "settings": settings,
+    "provider-block": provider_block,
+    "slot-block": slot_block,
+}
 
 
 def renewed(text: str) -> str:

@@ -57,7 +57,8 @@ def _from_http(request: Request[Any, Any, Any], error: HTTPException) -> Jackfie
     match error.status_code:
         case 404:
             return NotFound(
-                f"there is no {request.url.path[:200]} here: GET /control/v1/schema/openapi.json lists the calls", code="not_found"
+                f"there is no {request.url.path[:200]} here: GET /control/v1/schema/openapi.json lists the calls",
+                code="not_found",
             )
         case 405:
             return BadRequest(f"{request.method} is not for {request.url.path[:200]}", status=405, code="method_not_allowed")

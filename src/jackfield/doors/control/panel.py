@@ -26,8 +26,8 @@ def _no_settings() -> Mapping[str, Any]:
 class ControlPanel:
     """`ledger` and `journal` are None where nothing is recorded. `clock` gives Unix seconds.
 
-    `settings` gives the facts that may be shown (no secrets in it); `behind_key` says that whoever mounts the door asks for a
-    key first; `keep_alive_s` is the longest silence on the event stream.
+    `settings` gives the facts that may be shown (no secrets in it); `keep_alive_s` is the longest silence on the event stream.
+    Keys, hosts and origins are checked by whoever mounts the door, for every door alike.
     """
 
     registry: "ProviderRegistry"
@@ -40,6 +40,5 @@ class ControlPanel:
     ledger: "LedgerRepository | None" = None
     journal: "Journal | None" = None
     settings: Callable[[], Mapping[str, Any]] = field(default=_no_settings)
-    behind_key: bool = False
     keep_alive_s: float = 15.0
     max_listeners: int = 64
