@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 
-class NetworkForbidden(Exception):
-    """A test tried to leave this machine."""
+class NetworkForbidden(PermissionError):
+    """A test tried to leave this machine. An OSError, so that whoever opened the socket closes it."""
 
 
 refused: list[str] = []
