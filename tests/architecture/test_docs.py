@@ -70,10 +70,24 @@ def page_of(folder: Path, text: str) -> Path:
     return page
 
 
+FOUR_BLOCKS = """a
+```sh
+false
+```
+```sh run
+echo 1
+```
+```text output
+1
+```
+```python run error
+1/0
+```
+"""
+
+
 def test_only_tagged_blocks_are_run(tmp_path: Path) -> None:
-    page = page_of(
-        tmp_path, "a\n```sh\nfalse\n```\n```sh run\necho 1\n```\n```text output\n1\n```\n```python run error\n1/0\n```\n"
-    )
+    page = page_of(tmp_path, FOUR_BLOCKS)
     blocks = runnable_blocks(page)
     assert [(block.line, block.language, block.output, block.may_fail) for block in blocks] == [
         (5, "sh", "1\n", False),

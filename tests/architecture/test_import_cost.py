@@ -15,9 +15,10 @@ NOT_FOR_HELP = ("litestar", "httpx2", "uvicorn", "openai", "xllamacpp", "cryptog
 WATCH_THE_IMPORT = """
 import json, sys
 own = tuple(sys.argv[1:])
+effects = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "sqlite3.", "os.mkdir", "os.remove", "os.rename")
 seen = []
 def watch(event, arguments):
-    if event.startswith(("socket.", "subprocess.", "os.exec", "os.posix_spawn", "sqlite3.", "os.mkdir", "os.remove", "os.rename")):
+    if event.startswith(effects):
         seen.append(event)
     elif event == "open" and isinstance(arguments[0], str) and not arguments[0].startswith(own):
         seen.append(f"open {arguments[0]}")

@@ -14,7 +14,6 @@ HALVES = [
     ("../sha", "red"),
     ("/opt/ve", "nv"),
     ("/opt/eng", "ines"),
-    ("/ro", "ot/"),
     ("deb.debian", ".org"),
     ("house", ".md"),
     ("habits", ".md"),
