@@ -29,7 +29,9 @@ _PLAIN_FIELD = re.compile(
     (?P<plain>(?:(?:bearer|basic|token|digest|apikey)[ \t]+)?[^\s"',;&}}\])\\]+)"""
 )
 # Where any scheme may stand before the value, and a cookie has several.
-_HEADER = re.compile(r"(?i)(?P<head>authorization[ \t]*:[ \t]*|cookie[ \t]*:[ \t]*)(?P<plain>[^\r\n\"',;\\}\])]+)")
+_HEADER = re.compile(
+    r"(?i)(?P<head>authorization[ \t]*:[ \t]*)(?P<plain>[^\r\n\"',;\\}\])]+)|(?P<cookie>cookie[ \t]*:[ \t]*)[^\r\n\"'\\]+"
+)
 _HEADER_PAIR = re.compile(rf"(?i)(?P<head>(?:authorization|cookie|api[-_]?key){_QUOTE}\s*,\s*b?{_QUOTE})(?P<plain>[^\"'\\]+)")
 _HARMLESS = re.compile(
     r"(?i)(?:(?:bearer|basic|token)\s+)?"
@@ -74,6 +76,8 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 def _mask_value(match: re.Match[str]) -> str:
     groups = match.groupdict()
+    if groups.get("cookie"):
+        return f"{groups['cookie']}{MASK}"
     head = groups["head"]
     values = ((groups.get("open") or "", "escaped"), ('"', "double"), ("'", "single"), ("", "plain"))
     for quote, name in values:

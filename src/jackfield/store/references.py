@@ -11,7 +11,7 @@ from jackfield.core.errors import BadRequest
 from jackfield.core.redaction import redact
 
 SCHEMES = ("env", "keyring", "file")
-KeyPath = tuple[str | int, ...]
+Path = tuple[str | int, ...]
 
 _REFERENCE = re.compile(r"(env|keyring|file):([A-Za-z0-9_][A-Za-z0-9_./-]{0,127})")
 # A header value may say how it authorises before the reference: "Bearer env:NAME".
@@ -39,7 +39,7 @@ def is_secret_key(key: str) -> bool:
     return _SECRET_KEY.search(name) is not None and _NOT_SECRET.search(name) is None
 
 
-def literal_secrets(config: Mapping[str, Any]) -> Iterator[KeyPath]:
+def literal_secrets(config: Mapping[str, Any]) -> Iterator[Path]:
     """Where in `config` literal secrets are: under a secret's key, or in the shape of one anywhere else."""
     return _walk(config, (), under_secret=False)
 
@@ -55,7 +55,7 @@ def refuse_literals(config: Mapping[str, Any], owner: str) -> None:
         )
 
 
-def _walk(value: Any, path: KeyPath, *, under_secret: bool) -> Iterator[KeyPath]:
+def _walk(value: Any, path: Path, *, under_secret: bool) -> Iterator[Path]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _walk(item, (*path, str(key)), under_secret=under_secret or is_secret_key(str(key)))
