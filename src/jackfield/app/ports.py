@@ -1,5 +1,6 @@
 """Taking a port, and saying something useful when somebody else has it. Reads /proc; starts nothing."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -60,13 +61,20 @@ def port_holder(port: int) -> str | None:
     if not inodes:
         return None
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {os.readlink(fd) for fd in (process / "fd").iterdir()}
-            if links & inodes:
+        if _open_files(process) & inodes:
+            with contextlib.suppress(OSError):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-        except OSError:
-            continue  # gone meanwhile, or not ours to see
     return None
+
+
+def _open_files(process: Path) -> set[str]:
+    """What a process's descriptors point to; empty where it is gone or not ours to see."""
+    links = set()
+    with contextlib.suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.add(os.readlink(descriptor))
+    return links
 
 
 def _listening_inodes(port: int) -> set[str]:

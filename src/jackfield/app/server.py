@@ -35,7 +35,7 @@ def run(loaded: Loaded, *, demo: bool = False, on_ready: OnReady) -> None:
     check_exposure(server)
     sock = listen(server.host, server.port)
     try:
-        config = _config(server)
+        config = uvicorn_config(server)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_serve(loaded, config, sock, demo, on_ready))
     finally:
@@ -58,7 +58,8 @@ def _announce(house: House, on_ready: OnReady) -> None:
     on_ready(house)
 
 
-def _config(server: ServerSettings) -> uvicorn.Config:
+def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
+    """How uvicorn is run: httptools, no log line a request, no lifespan; `app` is set by whoever serves."""
     return uvicorn.Config(
         app=lambda *_: None,
         loop="auto",

@@ -1,0 +1,208 @@
+"""The composition root: makes every object of a running jackfield from its settings, and takes them down in reverse.
+
+Only wiring: who is given what. What is plugged in at start is in furnish.py; the server is in server.py.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets as randomness
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jackfield.app.asgi import ASGIApp, Root
+from jackfield.app.background import every
+from jackfield.app.facts import status_facts
+from jackfield.app.furnish import furnish
+from jackfield.app.settings import Loaded, Settings
+from jackfield.app.status import Status
+from jackfield.core.modes import OperatingMode
+from jackfield.doors.openai.chat import ChatCompletions
+from jackfield.doors.openai.door import OpenAIDoor
+from jackfield.doors.openai.models import Models
+from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.request_ids import RequestIds
+from jackfield.gateway.steps.admit import Admission
+from jackfield.gateway.steps.record import Record
+from jackfield.gateway.steps.resolve import Resolve
+from jackfield.gateway.steps.settle import Settle
+from jackfield.money.prices import PriceTable
+from jackfield.providers.presets import Preset, parse_presets
+from jackfield.providers.registry import Registrar, load_registrar
+from jackfield.slots.catalogue import Catalogue
+from jackfield.slots.discovery import Discovery, discover
+from jackfield.slots.registry import ProviderRegistry
+from jackfield.store.consents import ConsentRepository
+from jackfield.store.engine import Database
+from jackfield.store.journal import Journal
+from jackfield.store.ledger import LedgerRepository
+from jackfield.store.secrets import SecretStore
+from jackfield.store.slots import SlotRepository
+from jackfield.transport.egress import EgressGate
+from jackfield.transport.http1 import HttpClient
+from jackfield.transport.web import WebClient
+
+logger = logging.getLogger("jackfield.app")
+TAKE_IN_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every provider is given at birth (core.contracts.ProviderTools)."""
+
+    http: HttpClient
+    web: WebClient
+    secrets: SecretStore
+    models_dir: str | None
+
+
+@dataclass
+class House:
+    """A composed jackfield. `is_ready` is what /health tells; `port` is the one that is really listened on."""
+
+    loaded: Loaded
+    registrar: Registrar
+    registry: ProviderRegistry
+    catalogue: Catalogue
+    gate: EgressGate
+    secrets: SecretStore
+    tools: Tools
+    pipeline: Pipeline
+    journal: Journal | None
+    ledger: LedgerRepository
+    port: int
+    started_at: float = field(default_factory=time.time)
+    is_ready: bool = False
+    asgi: ASGIApp = field(init=False)
+    discovery: Discovery | None = None
+
+    async def furnish(self, *, demo: bool = False) -> None:
+        await furnish(self, demo=demo)
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    async def discover(self) -> Discovery:
+        """Looks for sources anew and remembers what was found. Asks nothing beyond this machine."""
+        settings = self.settings.discovery
+        self.discovery = await discover(
+            self.tools.http, self.registrar, self.loaded.environ, ports=settings.ports, skip_ports=(self.port,)
+        )
+        return self.discovery
+
+
+@contextlib.asynccontextmanager
+async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
+    """A house with its saved panel restored; on leaving, running requests drain and everything is closed."""
+    settings = loaded.settings
+    store = settings.store_path
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database(store / "jackfield.db")
+        stack.callback(database.close)
+        ledger = LedgerRepository(database)
+        journal = Journal(store / "journal.jsonl") if settings.ledger.enabled else None
+        if journal is not None:
+            stack.callback(journal.close)
+            stack.callback(journal.rotate_and_replay, ledger)
+            await asyncio.to_thread(journal.rotate_and_replay, ledger)
+            await stack.enter_async_context(every(TAKE_IN_EVERY_S, journal.rotate_and_replay, ledger))
+        registrar = load_registrar(user_presets(settings), plugins=settings.plugins)
+        consents = ConsentRepository(database)
+        gate = EgressGate(_mode(loaded, consents), consents.load())
+        http = HttpClient(gate)
+        stack.push_async_callback(http.aclose)
+        web = WebClient(gate)
+        stack.push_async_callback(web.aclose)
+        secret_store = SecretStore(store / "secrets", loaded.environ, aliases=_key_aliases(registrar))
+        tools = Tools(http, web, secret_store, str(settings.models_path))
+        registry = ProviderRegistry(
+            registrar,
+            tools,
+            SlotRepository(database),
+            secrets=secret_store,
+            gate=gate,
+            consents=consents,
+            size=settings.panel_size,
+        )
+        stack.push_async_callback(registry.aclose)
+        catalogue = Catalogue(registry)
+        stack.push_async_callback(catalogue.aclose)
+        prices = PriceTable.load()
+        books = (Settle(prices), Record(journal))
+        house = House(
+            loaded=loaded,
+            registrar=registrar,
+            registry=registry,
+            catalogue=catalogue,
+            gate=gate,
+            secrets=secret_store,
+            tools=tools,
+            pipeline=Pipeline(Resolve(registry, catalogue), books),
+            journal=journal,
+            ledger=ledger,
+            port=port,
+        )
+        house.asgi = _root(house)
+        await registry.restore()
+        yield house
+
+
+def user_presets(settings: Settings) -> list[Preset]:
+    """The presets of the person's own files. Raises BadRequest with file and line."""
+    rows: list[Preset] = []
+    for name in settings.presets:
+        path = Path(name).expanduser()
+        rows += parse_presets(path.read_text(encoding="utf-8"), str(path)).values()
+    return rows
+
+
+def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
+    """The mode that was set; where nobody set one, a recorded consent means that burst was once allowed."""
+    mode = loaded.settings.mode
+    if loaded.origins.get("mode", "default") == "default" and consents.all():
+        return OperatingMode.BURST
+    return mode
+
+
+def _key_aliases(registrar: Registrar) -> Mapping[str, tuple[str, ...]]:
+    return {card.key_env[0]: card.key_env[1:] for card in registrar.cards() if len(card.key_env) > 1}
+
+
+def _root(house: House) -> Root:
+    settings = house.settings
+    server = settings.server
+    keys = (house.secrets.resolve(server.api_key),) if server.api_key else ()
+    chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
+    status = Status(lambda: house.is_ready, lambda: status_facts(house))
+    return Root(
+        Admission(keys, check_hosts=not server.expose),
+        OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at)),
+        {"/health": {"GET": status.health}, "/status": {"GET": status.status}},
+        lambda: _control(house),
+        max_body_bytes=server.max_body_bytes,
+        patience_s=settings.timeouts.total_s * 2,
+    )
+
+
+def _control(house: House) -> Any:
+    """Imported here because it is heavy and most runs never ask for it."""
+    from jackfield.doors.control.app import create_control_app
+    from jackfield.doors.control.panel import ControlPanel
+
+    panel = ControlPanel(
+        registry=house.registry,
+        registrar=house.registrar,
+        catalogue=house.catalogue,
+        gate=house.gate,
+        secrets=house.secrets,
+        discover=house.discover,
+        clock=time.time,
+        ledger=house.ledger,
+        journal=house.journal,
+        settings=lambda: {"mode": str(house.gate.mode), "panel_size": house.settings.panel_size},
+    )
+    return create_control_app(panel)
