@@ -25,7 +25,7 @@ PREFIX = "/control/v1"
 QUERY_NAMES = frozenset({"limit", "refresh"})
 
 
-def build_app(panel: ControlPanel) -> Litestar:
+def create_control_app(panel: ControlPanel) -> Litestar:
     """The control door's app. It serves full paths (`/control/v1/...`) and needs no lifespan events."""
     streams = EventStreams(panel.registry.subscribe, keep_alive_s=panel.keep_alive_s, max_listeners=panel.max_listeners)
     discovered = Discovered(panel.discover, panel.clock)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from jackfield.core.ids import MAX_SLOTS
+from jackfield.core.requests import Generation
+from jackfield.slots.slot import SlotRole
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 InvokeMode = Literal["auto", "embed", "generate"]
@@ -18,18 +20,21 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class PlugBody(Body):
-    """What to plug in. `config` is the provider's own settings, a secret in it a reference such as `env:GROQ_API_KEY`.
+    """What to plug in. `config` is the provider's own settings, left out: those saved for this provider.
 
-    `config` left out means the configuration saved for this provider. `consent` allows a provider that sends prompts off
-    this machine. `require_ready` refuses a source that does not answer now.
+    A secret in `config` is a reference such as `env:GROQ_API_KEY`; a literal one is put away and replaced by its reference.
+    `consent` allows a provider that sends prompts off this machine. `require_ready` false plugs a source that does not
+    answer now, and shows the problem.
     """
 
     provider: Name
     config: dict[str, Any] | None = None
     model: str | None = None
     name: str | None = None
+    generation: Generation | None = None
+    role: SlotRole | None = None
     consent: bool = False
-    require_ready: bool = False
+    require_ready: bool = True
 
 
 class CloneBody(Body):
@@ -37,10 +42,13 @@ class CloneBody(Body):
 
 
 class MutateBody(Body):
-    """Either seeded noise (`rate`: share of settings touched, `scale`: how far), or named `settings`, or both."""
+    """Seeded noise (`rate`: share of settings touched, `scale`: how far, both above 0, at most 1), named `settings`, or both.
 
-    rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    scale: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    An empty body is a little noise.
+    """
+
+    rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     seed: int | None = None
     settings: dict[str, Any] | None = None
 
@@ -62,8 +70,11 @@ class RestoreBody(Body):
 
 
 class PlugModelBody(Body):
+    """`model` is a model file or name on this machine, or the http(s) address of an OpenAI-compatible server."""
+
     model: Name
     name: str | None = None
+    consent: bool = False
 
 
 class InvokeBody(Body):

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from litestar import get
 from litestar.params import Dependency
 from litestar.response import Stream
 
 from jackfield.doors.control.event_stream import EventStreams
+from jackfield.doors.control.given import look
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-@get("/events", summary="Every operation on the panel, as it happens", media_type="text/event-stream")
+@look("/events", summary="Every operation on the panel, as it happens", media_type="text/event-stream")
 async def listen(streams: Annotated[EventStreams, Dependency(skip_validation=True)]) -> Stream:
     return Stream(streams.listen(), media_type="text/event-stream", headers=HEADERS)
 

@@ -1,13 +1,42 @@
-"""What every route may take beside its own arguments: the panel, and the slot number of its path."""
+"""What all routes share: the panel they are given, a slot number in the path, and how a refusal looks to whoever reads the
+OpenAPI description."""
 
+from functools import partial
 from typing import Annotated
 
+import msgspec
+from litestar import delete, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Dependency, Parameter
 
 from jackfield.doors.control.panel import ControlPanel
 
 # Litestar would look into the types of the panel's parts; it is ours and needs no validation.
 Held = Annotated[ControlPanel, Dependency(skip_validation=True)]
-SlotText = Annotated[
-    str, Parameter(description="The slot's number, from 0.", schema_extra={"type": "integer", "minimum": 0})
-]
+SlotText = Annotated[str, Parameter(description="The slot's number, from 0.", schema_extra={"type": "integer", "minimum": 0})]
+
+
+class ErrorFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`message` is for a person, `code` for a program; `param` names the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    slot: int | None = None
+    provider: str | None = None
+    request_id: str | None = None
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """OpenAI's error object."""
+
+    error: ErrorFacts
+
+
+_REFUSED = {
+    400: ResponseSpec(ErrorAnswer, description="Refused. Every status from 400 on has this form.", generate_examples=False)
+}
+look = partial(get, responses=_REFUSED)
+change = partial(post, status_code=200, responses=_REFUSED)
+take_back = partial(delete, status_code=200, responses=_REFUSED)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jackfield.providers.registry import Registrar
     from jackfield.slots.catalogue import Catalogue
     from jackfield.slots.discovery import Discovery
+    from jackfield.slots.plugging import ConsentRecord
     from jackfield.slots.registry import ProviderRegistry
     from jackfield.store.journal import Journal
     from jackfield.store.ledger import LedgerRepository
@@ -24,8 +25,9 @@ def _no_settings() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPanel:
-    """`ledger` and `journal` are None where nothing is recorded. `clock` gives Unix seconds.
+    """`ledger` and `journal` are None where nothing is recorded, `consents` where none outlives the process.
 
+    `clock` gives Unix seconds.
     `settings` gives the facts that may be shown (no secrets in it); `keep_alive_s` is the longest silence on the event stream.
     Keys, hosts and origins are checked by whoever mounts the door, for every door alike.
     """
@@ -39,6 +41,7 @@ class ControlPanel:
     clock: Callable[[], float]
     ledger: "LedgerRepository | None" = None
     journal: "Journal | None" = None
+    consents: "ConsentRecord | None" = None
     settings: Callable[[], Mapping[str, Any]] = field(default=_no_settings)
     keep_alive_s: float = 15.0
     max_listeners: int = 64

@@ -11,13 +11,13 @@ import msgspec
 from litestar import Request
 
 from jackfield.core.errors import BadRequest
-from jackfield.core.ids import SlotNumber
 from jackfield.core.parameters import did_you_mean
 
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _PATH = re.compile(r" - at `(?:\$\.?)?(.*)`\Z")
 _BYTE = re.compile(r"\(byte (\d+)\)")
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}\Z")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+\Z")
+_DIGITS_MAX = 12
 
 T = TypeVar("T")
 
@@ -74,12 +74,12 @@ def _field_names(wanted: Any) -> tuple[str, ...]:
     return ()
 
 
-def slot_number(text: str) -> SlotNumber:
-    """A slot from a path. Raises BadRequest for what is no whole number, SlotOutOfRange for what no panel has."""
+def slot_number(text: str) -> int:
+    """The number in a path, whether a slot has it or not: the panel knows that. Raises BadRequest for what is no number."""
     if not _WHOLE_NUMBER.match(text):
         shown = text if len(text) <= 20 else f"{text[:20]}…"
         raise BadRequest(f"slot must be a whole number, got {shown!r}", param="slot")
-    return SlotNumber(int(text))
+    return int(text[:_DIGITS_MAX])
 
 
 def refuse_unknown_query(given: Iterable[str], known: Iterable[str]) -> None:

@@ -4,11 +4,10 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get
 from litestar.params import Parameter
 
 from jackfield.core.errors import NotFound
-from jackfield.doors.control.given import Held
+from jackfield.doors.control.given import Held, look
 from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.store.ledger import LedgerRepository, LedgerRow, LedgerTotals
@@ -24,7 +23,7 @@ class Ledger(msgspec.Struct, frozen=True):
     lost: int
 
 
-@get("/ledger", summary="What was asked, of whom, how it ended")
+@look("/ledger", summary="What was asked, of whom, how it ended")
 async def show_ledger(
     panel: Held,
     limit: Annotated[int, Parameter(ge=0, le=MAX_ROWS, description="How many rows, newest first.")] = 100,
@@ -34,7 +33,7 @@ async def show_ledger(
     return await asyncio.to_thread(_read, panel, panel.ledger, limit)
 
 
-@get("/settings", summary="The settings in force")
+@look("/settings", summary="The settings in force")
 async def show_settings(panel: Held) -> dict[str, Any]:
     return masked_config(panel.settings(), panel.secrets.known_values())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request
 
 from jackfield.doors.control.bodies import (
     CloneBody,
@@ -19,11 +19,13 @@ from jackfield.doors.control.bodies import (
     RestoreBody,
     SwapBody,
 )
-from jackfield.doors.control.given import Held, SlotText
+from jackfield.doors.control.given import Held, SlotText, change, look
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.doors.control.reading import slot_number
 from jackfield.doors.control.views import Panel, SlotView, slot_view
 from jackfield.doors.control.waiting import while_client_stays
+
+ACTOR = "control"
 
 
 class Unplugged(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ class Mutated(msgspec.Struct, frozen=True):
     """`changed` maps each setting to its old and new value."""
 
     slot: SlotView
-    changed: dict[str, Any]
+    changed: dict[str, list[Any]]
 
 
 class Undone(msgspec.Struct, frozen=True):
@@ -53,6 +55,14 @@ class Undone(msgspec.Struct, frozen=True):
     slots: tuple[SlotView, ...]
 
 
+class PluggedModel(msgspec.Struct, frozen=True):
+    """`limits` are in tokens; null is unknown."""
+
+    slot: SlotView
+    model: str
+    limits: dict[str, int | None]
+
+
 class Grabbed(msgspec.Struct, frozen=True):
     """Give `key` to `restore` to have this slot's content again, here or elsewhere."""
 
@@ -60,18 +70,18 @@ class Grabbed(msgspec.Struct, frozen=True):
     slot: SlotView
 
 
-@get("/slots", summary="All slots, empty ones too")
+@look("/slots", summary="All slots, empty ones too")
 async def list_slots(panel: Held) -> Panel:
     slots = panel.registry.slots()
     return Panel(len(slots), len(panel.registry.plugged()), _views(panel, (int(slot.number) for slot in slots)))
 
 
-@get("/slots/{slot:str}", summary="One slot")
+@look("/slots/{slot:str}", summary="One slot")
 async def show_slot(panel: Held, slot: SlotText) -> SlotView:
     return _view(panel, slot_number(slot))
 
 
-@post("/slots/{slot:str}/plug", status_code=200, summary="Plug a provider in; what was there drains and goes")
+@change("/slots/{slot:str}/plug", summary="Plug a provider in; what was there drains and goes")
 async def plug(panel: Held, slot: SlotText, data: PlugBody) -> SlotView:
     number = slot_number(slot)
     await panel.registry.plug(
@@ -80,46 +90,49 @@ async def plug(panel: Held, slot: SlotText, data: PlugBody) -> SlotView:
         data.config,
         model=data.model,
         name=data.name,
+        generation=data.generation,
+        role=data.role,
         consent=data.consent,
         require_ready=data.require_ready,
+        actor=ACTOR,
     )
     return _view(panel, number)
 
 
-@post("/slots/{slot:str}/unplug", status_code=200, summary="Empty a slot; running requests finish")
+@change("/slots/{slot:str}/unplug", summary="Empty a slot; running requests finish")
 async def unplug(panel: Held, slot: SlotText) -> Unplugged:
     number = slot_number(slot)
-    return Unplugged(await panel.registry.unplug(number), _view(panel, number))
+    return Unplugged(await panel.registry.unplug(number, actor=ACTOR), _view(panel, number))
 
 
-@post("/slots/{slot:str}/clone", status_code=200, summary="Copy a slot into the next free ones")
+@change("/slots/{slot:str}/clone", summary="Copy a slot into the next free ones")
 async def clone(panel: Held, slot: SlotText, data: CloneBody | None = None) -> Changed:
-    clones = await panel.registry.clone_slot(slot_number(slot), (data or CloneBody()).count)
+    clones = await panel.registry.clone_slot(slot_number(slot), (data or CloneBody()).count, actor=ACTOR)
     return Changed(_views(panel, clones))
 
 
-@post("/slots/{slot:str}/mutate", status_code=200, summary="Change generation settings: noise, or by name")
+@change("/slots/{slot:str}/mutate", summary="Change generation settings: noise, or by name")
 async def mutate(panel: Held, slot: SlotText, data: MutateBody | None = None) -> Mutated:
     number = slot_number(slot)
     wish = data or MutateBody()
-    changed = await panel.registry.mutate_slot(number, wish.rate, wish.scale, seed=wish.seed, settings=wish.settings)
+    changed = await panel.registry.mutate_slot(number, wish.rate, wish.scale, wish.seed, settings=wish.settings, actor=ACTOR)
     return Mutated(_view(panel, number), changed)
 
 
-@post("/slots/{slot:str}/rename", status_code=200, summary="Name a slot; clients may use the name as a model")
+@change("/slots/{slot:str}/rename", summary="Name a slot; clients may use the name as a model")
 async def rename(panel: Held, slot: SlotText, data: RenameBody) -> SlotView:
     number = slot_number(slot)
-    await panel.registry.rename_slot(number, data.name)
+    await panel.registry.rename_slot(number, data.name, actor=ACTOR)
     return _view(panel, number)
 
 
-@post("/slots/{slot:str}/grab", status_code=200, summary="Keep a slot's content under a key")
+@change("/slots/{slot:str}/grab", summary="Keep a slot's content under a key")
 async def grab(panel: Held, slot: SlotText) -> Grabbed:
     number = slot_number(slot)
     return Grabbed(await panel.registry.grab_slot(number), _view(panel, number))
 
 
-@post("/slots/{slot:str}/invoke", status_code=200, summary="Ask one slot, without a client")
+@change("/slots/{slot:str}/invoke", summary="Ask one slot, without a client")
 async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, data: InvokeBody) -> dict[str, Any]:
     work = panel.registry.invoke_slot(
         slot_number(slot), data.text, mode=data.mode, max_tokens=data.max_tokens, messages=data.messages
@@ -127,26 +140,27 @@ async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, d
     return await while_client_stays(request.receive, work)
 
 
-@post("/slots/swap", status_code=200, summary="Exchange two slots")
+@change("/slots/swap", summary="Exchange two slots")
 async def swap(panel: Held, data: SwapBody) -> Changed:
-    await panel.registry.swap_slots(data.a, data.b)
+    await panel.registry.swap_slots(data.a, data.b, actor=ACTOR)
     return Changed(_views(panel, (data.a, data.b)))
 
 
-@post("/slots/undo", status_code=200, summary="Take the last operation back")
+@change("/slots/undo", summary="Take the last operation back")
 async def undo(panel: Held) -> Undone:
-    event = await panel.registry.undo()
+    event = await panel.registry.undo(actor=ACTOR)
     return Undone(event.detail["undone"], _views(panel, event.slots))
 
 
-@post("/slots/restore", status_code=200, summary="Put back what was grabbed")
+@change("/slots/restore", summary="Put back what was grabbed")
 async def restore(panel: Held, data: RestoreBody) -> SlotView:
-    return _view(panel, await panel.registry.restore_slot(data.key, data.slot))
+    return _view(panel, await panel.registry.restore_slot(data.key, data.slot, actor=ACTOR))
 
 
-@post("/slots/plug-model", status_code=200, summary="Plug a local model into the first free slot")
-async def plug_model(panel: Held, data: PlugModelBody) -> SlotView:
-    return _view(panel, await panel.registry.plug_model(data.model, data.name))
+@change("/slots/plug-model", summary="Plug a local model into the first free slot")
+async def plug_model(panel: Held, data: PlugModelBody) -> PluggedModel:
+    done = await panel.registry.plug_model(data.model, data.name, consent=data.consent, actor=ACTOR)
+    return PluggedModel(_view(panel, done["slot"]), done["model"], done["limits"])
 
 
 def _view(panel: ControlPanel, number: int) -> SlotView:
