@@ -1,0 +1,382 @@
+"""The one adapter behind every OpenAI-compatible service and server: a preset row tells it all that differs.
+
+Knows the calls (chat, embeddings, models) and their order; bytes are the dialect's business, sockets the transport's, and
+what a provider is called never decides anything. A thin subclass with a `preset` of its own is a provider type.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from jackfield.core.contracts import (
+    Embeds,
+    ListsModels,
+    PassesThrough,
+    ProbeResult,
+    Probes,
+    Provider,
+    ProviderCard,
+    ProviderInfo,
+    ProviderTools,
+    ProviderType,
+    RawCall,
+    RawReply,
+)
+from jackfield.core.errors import (
+    AuthFailed,
+    JackfieldError,
+    ModelNotFound,
+    NotAllowed,
+    NotFound,
+    NotSupported,
+    RequestRejected,
+    Upstream,
+)
+from jackfield.core.events import Event, Started, unfold
+from jackfield.core.profiles import Capabilities, ModelProfile
+from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
+from jackfield.dialects import openai_chat
+from jackfield.providers import openai_embeddings
+from jackfield.providers.config import merge_generation
+from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
+from jackfield.providers.model_list import decode_models
+from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
+from jackfield.providers.presets import Preset, load_presets
+from jackfield.providers.refusal import read_refusal
+from jackfield.providers.remedies import explain
+from jackfield.transport.http1 import Endpoint, HttpClient, RequestHead, Timeouts
+
+_log = logging.getLogger("jackfield.providers")
+LOOK_TIMEOUTS = Timeouts(connect_s=3.0, first_byte_s=10.0, idle_s=10.0, total_s=15.0)
+"""For looks (models, probe): they are small answers, whatever the slot's own timeouts are."""
+MAX_HEADS = 32
+
+
+class OpenAICompatible:
+    """A provider made of a row and a config. Make it with `create`; it opens no socket until it is asked something."""
+
+    preset: ClassVar[Preset] = load_presets()["openai-compat"]
+    card: ClassVar[ProviderCard] = card_of(preset)
+
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "preset" in cls.__dict__:
+            cls.card = card_of(cls.preset)
+
+    def __init__(self, settings: OpenAISettings, http: HttpClient) -> None:
+        config = settings.config
+        self._http = http
+        self._strict = config.strict
+        self._quirks = settings.quirks
+        self._plan = openai_chat.SplicePlan.of(settings.quirks)
+        self._timeouts = settings.timeouts
+        self._secrets = (settings.key,) if settings.key else ()
+        self._endpoint = Endpoint.parse(settings.root, verify_tls=config.verify_tls, proxy=config.proxy)
+        self._headers = self._fixed_headers(settings)
+        self._heads: dict[str, RequestHead] = {}
+        self._generation = settings.generation
+        self._extra_body = config.extra_body
+        self._defaults = _default_fields(settings)
+        self._model = config.model or self.preset.default_model
+        self._first_model: str | None = None
+        self._facts: dict[str, ModelProfile] = {}
+        self._vision = config.vision
+        self.capabilities = self._capabilities(config.max_context, config.vision)
+        self.info = ProviderInfo(
+            id=self.card.id,
+            type=self.card.type,
+            display_name=self.card.display_name,
+            dialect=openai_chat.NAME,
+            hosts=() if self._endpoint.unix_path else (f"{self._endpoint.host}:{self._endpoint.port}",),
+        )
+        if not config.verify_tls:
+            _log.warning(
+                "%s: TLS certificates are not verified (verify_tls: false): anyone between can read along", self.card.id
+            )
+
+    @classmethod
+    def create(cls, config: Mapping[str, Any], tools: ProviderTools) -> Self:
+        """No I/O. Raises BadRequest naming the key, AuthFailed for a missing key."""
+        try:
+            return cls(read_settings(cls.preset, config, tools.secrets), tools.http)
+        except JackfieldError as error:
+            error.provider = cls.card.id
+            raise
+
+    def __repr__(self) -> str:
+        return f"<{self.card.id} at {self._endpoint.scheme}://{self._endpoint.host}, model {self._model or 'not chosen'}>"
+
+    async def pass_through(self, call: RawCall) -> RawReply:
+        """The upstream's own bytes for a request in the OpenAI dialect. Raises the mapped error for any status above 299."""
+        model = call.model or self._model or await self._chosen_model()
+        fields = call.fields
+        if self._defaults:
+            fields = _with_defaults(self._defaults, fields)
+        messages = fields.get("messages")
+        if messages is not None:
+            self._check_raw(fields, bytes(messages), model)
+        if self._strict and (dropped := self._plan.dropped(fields, model=model)):
+            raise self._strictly(dropped)
+        body = self._plan.splice(fields, model=model, stream=call.stream)
+        return await self._send(call.path, body, model)
+
+    @asynccontextmanager
+    async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        """The answer as events; upstream streams only if `request.stream` is set, with the same events either way."""
+        model = request.model or self._model or await self._chosen_model()
+        request = self._completed(request)
+        check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
+        body, warnings = self._encoded(request, model)
+        reply = await self._send(openai_chat.PATH, body, model)
+        events = self._events(reply, model, warnings)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            await reply.aclose()
+
+    async def _events(self, reply: RawReply, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
+        """Events of a reply, whichever form it came in: some servers answer a stream request with one JSON body."""
+        try:
+            kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
+            source = self._streamed(reply) if kind.startswith(b"text/event-stream") else self._whole(reply)
+            async for event in source:
+                if warnings and isinstance(event, Started):
+                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
+                yield event
+        except JackfieldError as error:
+            raise self._failed(error, "chat", model) from error.__cause__
+
+    async def _streamed(self, reply: RawReply) -> AsyncGenerator[Event, None]:
+        decoder = openai_chat.StreamDecoder(self.card.id, reasoning_field=self._quirks.reasoning_field)
+        while chunk := await reply.chunk():
+            for event in decoder.feed(chunk):
+                yield event
+        for event in decoder.finish():
+            yield event
+
+    async def _whole(self, reply: RawReply) -> AsyncGenerator[Event, None]:
+        body = await reply.read()
+        whole = openai_chat.decode_reply(body, provider=self.card.id, reasoning_field=self._quirks.reasoning_field)
+        for event in unfold(whole):
+            yield event
+
+    def _completed(self, request: ChatRequest) -> ChatRequest:
+        generation = merge_generation(request.generation, self._generation)
+        extra = {**self._extra_body, **request.extra} if self._extra_body else request.extra
+        if generation is request.generation and extra is request.extra:
+            return request
+        return msgspec.structs.replace(request, generation=generation, extra=extra)
+
+    def _encoded(self, request: ChatRequest, model: str) -> tuple[bytes, list[str]]:
+        body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
+        for warning in warnings:
+            _log.info("%s: %s", self.card.id, warning, extra={"provider": self.card.id, "model": model})
+        if warnings and self._strict:
+            raise self._strictly(warnings)
+        return body, warnings
+
+    def _strictly(self, warnings: list[str]) -> NotSupported:
+        return NotSupported(f"strict is set, and this cannot be sent as written: {'; '.join(warnings)}", provider=self.card.id)
+
+    def _check_raw(self, fields: Mapping[str, msgspec.Raw], messages: bytes, model: str) -> None:
+        """Decodes the request only if its size or an image in it could be a reason to refuse it."""
+        facts = self._facts_of(model)
+        window = (facts.context_length if facts else None) or self.capabilities.max_context
+        answer = max((int(fields[name]) for name in _ANSWER_LIMITS if _is_number(fields.get(name))), default=0)
+        too_long = window is not None and len(messages) // BYTES_PER_TOKEN + answer > window
+        if too_long or (b'"image_url"' in messages and not sees_images(self.capabilities, facts)):
+            check_fit(openai_chat.decode_request(fields), model, self.card.id, self.capabilities, facts)
+
+    async def list_models(self) -> tuple[ModelProfile, ...]:
+        """What it offers now, with documented facts filled in; for a service without a list, the documented names."""
+        if not self._quirks.models_path:
+            return tuple(self._merged(ModelProfile(name)) for name in self.card.capabilities.supported_models)
+        try:
+            reply = await self._look(self._quirks.models_path)
+            if reply.status >= 300:
+                raise await read_refusal(reply, self.card.id)
+            listed = decode_models(await reply.read(), self.card.id)
+        except JackfieldError as error:
+            raise self._failed(error, "list models", None) from error.__cause__
+        profiles = tuple(self._merged(profile) for profile in listed)
+        self._facts = {profile.id: profile for profile in profiles}
+        if self._first_model not in self._facts:
+            self._first_model = profiles[0].id if profiles else None
+        self._note("list models", None)
+        return profiles
+
+    async def probe(self) -> ProbeResult:
+        """Asks for the model list, never for a completion. A source that is down is reported, with what to do."""
+        began = perf_counter()
+        try:
+            models = await self._visible_models()
+        except NotAllowed as error:
+            refused = "key refused: " if isinstance(error, AuthFailed) else ""
+            _log.warning("%s: not ready: %s%s", self.card.id, refused, error.message, extra={"provider": self.card.id})
+            return ProbeResult(False, None, f"{refused}{error.message}")
+        except (Upstream, NotFound, RequestRejected) as error:
+            return ProbeResult(False, None, error.message)
+        latency_s = perf_counter() - began
+        wrong = self._wrong_model(models)
+        is_ready = not wrong or self.card.type != "local"
+        return ProbeResult(is_ready, latency_s, wrong, models=models)
+
+    async def embed(self, request: EmbedRequest) -> EmbedReply:
+        """Raises NotSupported, before any socket, where the row knows of no embeddings."""
+        if not self.capabilities.embeddings:
+            raise NotSupported("it makes no embeddings: plug an embedding model into another slot", provider=self.card.id)
+        model = request.model or self._model or await self._chosen_model()
+        reply = await self._send(openai_embeddings.PATH, openai_embeddings.encode_embed(request, model), model)
+        try:
+            return openai_embeddings.decode_embed(await reply.read(), request, model)
+        except JackfieldError as error:
+            raise self._failed(error, "embed", model) from error.__cause__
+        finally:
+            await reply.aclose()
+
+    async def aclose(self) -> None:
+        """Forgets its credentials' heads. The connections belong to the shared client, which outlives a slot."""
+        self._heads.clear()
+
+    async def _send(self, path: str, body: bytes, model: str) -> RawReply:
+        head = self._heads.get(path) or self._head(path)
+        try:
+            reply: RawReply = await self._http.send(head, body, self._timeouts)
+            if reply.status >= 300:
+                raise await read_refusal(reply, self.card.id)
+        except JackfieldError as error:
+            raise self._failed(error, path, model) from error.__cause__
+        self._note(path, model)
+        return reply
+
+    def _head(self, path: str) -> RequestHead:
+        head = self._endpoint.head("POST", path, {**self._headers, "content-type": "application/json"})
+        if len(self._heads) < MAX_HEADS:
+            self._heads[path] = head
+        return head
+
+    async def _look(self, path: str) -> RawReply:
+        """GET, relative to the API's root or, with a leading slash, to the server's. Any status comes back."""
+        endpoint = self._endpoint
+        if path.startswith("/"):
+            endpoint = replace(endpoint, base_path="")
+        head = endpoint.head("GET", path, self._headers)
+        reply: RawReply = await self._http.send(head, b"", LOOK_TIMEOUTS)
+        return reply
+
+    def _failed(self, error: JackfieldError, operation: str, model: str | None) -> JackfieldError:
+        if isinstance(error, ModelNotFound):
+            self._first_model = None
+        explain(error, self.card, self._secrets)
+        extra = {"provider": self.card.id, "model": model, "operation": operation}
+        _log.warning("%s: %s failed: %s", self.card.id, operation, error.message, extra=extra)
+        return error
+
+    def _note(self, operation: str, model: str | None) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            extra = {"provider": self.card.id, "model": model, "operation": operation}
+            _log.debug("%s: %s answered", self.card.id, operation, extra=extra)
+
+    async def _chosen_model(self) -> str:
+        """The first model that the server lists, remembered until it is gone."""
+        if self._first_model is None:
+            await self.list_models()
+            if self._first_model is None:
+                raise ModelNotFound(
+                    "it lists no model: load one there, or name one in the slot's config", provider=self.card.id
+                )
+        return self._first_model
+
+    async def _visible_models(self) -> tuple[str, ...]:
+        if self._quirks.models_path:
+            return tuple(profile.id for profile in await self.list_models())
+        try:
+            reply = await self._look(openai_chat.PATH)
+            if reply.status in (401, 403) or reply.status >= 500:
+                raise await read_refusal(reply, self.card.id)
+            await reply.aclose()  # it is there, lets the key pass, and refuses a GET where only POST makes sense
+        except JackfieldError as error:
+            raise self._failed(error, "probe", None) from error.__cause__
+        return ()
+
+    def _wrong_model(self, models: tuple[str, ...]) -> str:
+        if not models or self._model is None or self._model in models:
+            return ""
+        listed = ", ".join(models[:5]) + (", ..." if len(models) > 5 else "")
+        return f"model {self._model!r} is not loaded there; it serves {listed}"
+
+    def _facts_of(self, model: str) -> ModelProfile | None:
+        return self._facts.get(model) or (self.preset.facts(model) if self.preset.models else None)
+
+    def _merged(self, profile: ModelProfile) -> ModelProfile:
+        known = self.preset.facts(profile.id) if self.preset.models else None
+        overrides = {
+            "vision": self._vision,
+            "context_length": self.capabilities.max_context if self._model == profile.id else None,
+        }
+        filled = {
+            name: value
+            for name in ModelProfile.__struct_fields__
+            if getattr(profile, name) is None and (value := overrides.get(name) or getattr(known, name, None)) is not None
+        }
+        return msgspec.structs.replace(profile, **filled) if filled else profile
+
+    def _capabilities(self, max_context: int | None, vision: bool | None) -> Capabilities:
+        facts = self.preset.facts(self._model) if self._model else None
+        known = self.card.capabilities
+        return msgspec.structs.replace(
+            known,
+            max_context=max_context or (facts.context_length if facts else None) or known.max_context,
+            vision=vision if vision is not None else (facts.vision if facts and facts.vision is not None else known.vision),
+            images=known.images if vision is None else vision,
+            default_model=self._model,
+        )
+
+    def _fixed_headers(self, settings: OpenAISettings) -> dict[str, str]:
+        headers = {"accept": "application/json, text/event-stream", "user-agent": "jackfield", **self.preset.headers}
+        headers.update({name.lower(): value for name, value in settings.config.headers.items()})
+        if settings.key:
+            name = self._quirks.auth_header.lower()
+            headers[name] = f"Bearer {settings.key}" if name == "authorization" else settings.key
+        return headers
+
+
+_ANSWER_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def _is_number(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw).isdigit() and len(raw) < 12
+
+
+def _with_defaults(defaults: Mapping[str, msgspec.Raw], fields: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    merged = {**defaults, **fields}
+    if any(name in fields for name in _ANSWER_LIMITS):
+        for name in _ANSWER_LIMITS:
+            if name not in fields:
+                merged.pop(name, None)
+    return merged
+
+
+def _default_fields(settings: OpenAISettings) -> dict[str, msgspec.Raw]:
+    given = {**msgspec.to_builtins(settings.generation), **settings.config.extra_body}
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in given.items()}
+
+
+def preset_type(preset: Preset) -> type[OpenAICompatible]:
+    """The provider type of one row: a subclass that has nothing but the row."""
+    name = "".join(part.capitalize() for part in preset.id.replace(".", "-").replace("_", "-").split("-"))
+    return type(name, (OpenAICompatible,), {"preset": preset, "__module__": __name__, "__doc__": preset.title})
+
+
+def _satisfies() -> tuple[
+    type[ProviderType], type[Provider], type[PassesThrough], type[ListsModels], type[Probes], type[Embeds]
+]:
+    """Never called: here mypy proves that the class keeps its contracts."""
+    made = OpenAICompatible
+    return made, made, made, made, made, made

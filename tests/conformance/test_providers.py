@@ -1,0 +1,60 @@
+"""Every provider keeps every law: each preset row against a fake upstream, the scripted player, and the engine in process."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jackfield.providers.local_llama import LocalLlama
+from jackfield.providers.openai_compatible import preset_type
+from jackfield.providers.presets import load_presets
+from jackfield.providers.registry import load_registrar
+from jackfield.providers.scripted import Scripted
+from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
+from jackfield.testing.fakes import FakeOpenAI
+from jackfield.testing.tools import FakeTools, provider_tools
+
+CANARY = "canary-5f1d0c9e7b3a4c2d"
+PRESETS = load_presets()
+DEMO_MODEL = Path(__file__).parents[2] / "src/jackfield/app/demo/tiny-llm.gguf"
+EMBED_MODEL = Path(__file__).parents[1] / "models/tiny-embed.gguf"
+SCRIPT = [
+    {"match": "^ping$", "text": "pong"},
+    {"match": "count to 20", "text": ", ".join(map(str, range(1, 21)))},
+    {"match": "weather", "tool_calls": [{"name": "get_weather", "arguments": {"city": "Paris"}}], "times": 2},
+    {"match": "weather", "text": "The weather in Paris is sunny."},
+]
+
+
+@pytest.fixture
+async def tools() -> AsyncIterator[FakeTools]:
+    async with provider_tools({"env:CANARY": CANARY}) as made:
+        yield made
+
+
+@pytest.mark.behaviour(
+    "ADPT-03", "ADPT-04", "ADPT-05", "ADPT-21", "ADPT-22", "ADPT-27", "ADPT-28", "ADPT-33",
+    "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
+)  # fmt: skip
+@pytest.mark.parametrize("row", sorted(PRESETS))
+async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
+    preset = PRESETS[row]
+    model = preset.default_model or "fake-model"
+    async with FakeOpenAI([model, "fake-model"] if model != "fake-model" else [model]) as fake:
+        kind = preset_type(preset)
+        config = {"base_url": fake.root_url, "api_key": "env:CANARY"}
+        await check_provider(lambda: kind.create(config, tools), upstream=fake, canary=CANARY)
+
+
+async def test_the_scripted_player_keeps_every_law(tools: FakeTools) -> None:
+    await check_provider(lambda: Scripted.create({"replies": SCRIPT}, tools))
+
+
+@pytest.mark.parametrize("law", sorted(LAWS))
+async def test_the_engine_in_this_process_keeps_every_law(law: str, tools: FakeTools) -> None:
+    config = {"model": str(DEMO_MODEL), "context_length": 2048, "threads": 1}
+    await check_law(law, LAWS[law], Subject(lambda: LocalLlama.create(config, tools)))
+
+
+def test_every_type_that_ships_is_covered_here() -> None:
+    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, "local", "scripted"}
