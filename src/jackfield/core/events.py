@@ -29,13 +29,14 @@ class Started(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class PartStarted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A part opens. `id` and `name` are set for tool calls only."""
+    """A part opens. `id` and `name` are set for tool calls only, `is_redacted` for reasoning whose text is withheld."""
 
     index: int
     kind: PartKind
     id: str = ""
     name: str = ""
     extra: Extra = msgspec.field(default_factory=dict)
+    is_redacted: bool = False
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -68,11 +69,15 @@ class UsageReported(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The answer is whole. `raw_reason` is the provider's own word where it differs from ours."""
+    """The answer is whole. `raw_reason` is the provider's own word where it differs from ours.
+
+    `extra` belongs to the reply, `message_extra` to its message.
+    """
 
     reason: FinishReason
     raw_reason: str | None = None
     extra: Extra = msgspec.field(default_factory=dict)
+    message_extra: Extra = msgspec.field(default_factory=dict)
 
 
 class VoiceStarted(msgspec.Struct, frozen=True, tag=True):
@@ -142,7 +147,7 @@ class _OpenPart:
             case "refusal":
                 return RefusalPart(text, extra=started.extra)
             case "reasoning":
-                return ReasoningPart(text, self.signature, extra=started.extra)
+                return ReasoningPart(text, self.signature, started.is_redacted, started.extra)
             case "tool_call":
                 return ToolCallPart(started.id, started.name, text, extra=started.extra)
             case _:
@@ -159,6 +164,7 @@ class Folder:
         self._started: Started | None = None
         self._parts: dict[int, _OpenPart] = {}
         self._open: set[int] = set()
+        self._last_index = -1
         self._usage: Usage | None = None
         self._finished: Finished | None = None
         self._logprobs: list[Any] = []
@@ -174,8 +180,9 @@ class Folder:
                     raise Malformed("the answer started twice")
                 self._started = event
             case PartStarted():
-                if self._parts and event.index <= max(self._parts):
+                if event.index <= self._last_index:
                     raise Malformed(f"part {event.index} started out of order")
+                self._last_index = event.index
                 self._parts[event.index] = _OpenPart(event)
                 self._open.add(event.index)
             case TextDelta(index, text, logprobs):
@@ -216,7 +223,7 @@ class Folder:
             raise StreamBroken("the answer stopped before it was finished")
         parts = tuple(part.close() for _, part in sorted(self._parts.items()))
         return ChatReply(
-            message=Message("assistant", parts),
+            message=Message("assistant", parts, extra=self._finished.message_extra),
             model=self._started.model,
             finish_reason=self._finished.reason,
             id=self._started.id,
@@ -245,7 +252,11 @@ async def fold(events: AsyncIterator[Event]) -> ChatReply:
 
 
 def unfold(reply: ChatReply) -> list[Event]:
-    """The events of an answer that came whole: `fold_events(unfold(reply)) == reply` (input-only parts left out)."""
+    """The events of an answer that came whole: `fold_events(unfold(reply)) == reply`.
+
+    Logprobs ride on the first text or refusal, so an answer that has neither loses them. Raises Malformed for a part that
+    only a request can hold.
+    """
     events: list[Event] = [Started(reply.model, reply.id, reply.created, reply.extra)]
     logprobs = reply.logprobs
     for index, part in enumerate(reply.message.parts):
@@ -260,9 +271,9 @@ def unfold(reply: ChatReply) -> list[Event]:
                     PartEnded(index),
                 ]
                 logprobs = ()
-            case ReasoningPart(text, signature, _, extra):
+            case ReasoningPart(text, signature, redacted, extra):
                 events += [
-                    PartStarted(index, "reasoning", extra=extra),
+                    PartStarted(index, "reasoning", extra=extra, is_redacted=redacted),
                     ReasoningDelta(index, text, signature),
                     PartEnded(index),
                 ]
@@ -276,5 +287,5 @@ def unfold(reply: ChatReply) -> list[Event]:
                 raise Malformed(f"an answer cannot hold a {type(part).__name__}")
     if reply.usage is not None:
         events.append(UsageReported(reply.usage))
-    events.append(Finished(reply.finish_reason, reply.raw_finish_reason))
+    events.append(Finished(reply.finish_reason, reply.raw_finish_reason, message_extra=reply.message.extra))
     return events

@@ -14,7 +14,8 @@ RequestId = NewType("RequestId", str)
 ProviderId = NewType("ProviderId", str)
 
 MAX_SLOTS = 1024
-_SLOT = re.compile(r"slot-(-?\d+)\Z", re.IGNORECASE)
+_SLOT = re.compile(r"slot-(-?)([0-9]+)\Z", re.IGNORECASE)
+_MAX_DIGITS = 9
 _PROVIDER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
@@ -54,7 +55,9 @@ class ModelRef(msgspec.Struct, frozen=True):
             raise BadRequest("model must not be empty: name a slot (slot-0), a slot's name or provider/model", param="model")
         match = _SLOT.match(cleaned)
         if match:
-            return cls(cleaned, slot=SlotNumber(int(match[1])))
+            # Python refuses to read thousands of digits; past the first few, the others cannot bring a number back in range.
+            digits = match[2].lstrip("0")[:_MAX_DIGITS] or "0"
+            return cls(cleaned, slot=SlotNumber(int(match[1] + digits)))
         head, slash, tail = cleaned.partition("/")
         if slash and head and tail:
             return cls(cleaned, head=head, tail=tail)

@@ -74,10 +74,13 @@ def normalise(given: Mapping[str, Any]) -> Parameters:
         canonical = _CANONICAL.get(name)
         if canonical is None:
             unknown[name] = value
-        elif canonical in values and values[canonical] != value:
-            raise BadRequest(f"{spelt[canonical]} and {name} are one parameter but differ: give only {canonical}", param=name)
         elif value is not None:
-            values[canonical] = value
+            plain = _plain(canonical, value)
+            if canonical in values and values[canonical] != plain:
+                raise BadRequest(
+                    f"{spelt[canonical]} and {name} are one parameter but differ: give only {canonical}", param=name
+                )
+            values[canonical] = plain
             spelt[canonical] = name
     system_prompt = values.pop("system_prompt", None)
     if system_prompt is not None and not isinstance(system_prompt, str):
@@ -87,8 +90,6 @@ def normalise(given: Mapping[str, Any]) -> Parameters:
 
 
 def _generation(values: dict[str, Any], spelt: Mapping[str, str]) -> Generation:
-    if isinstance(values.get("stop"), str):
-        values["stop"] = (values["stop"],)
     for name, value in values.items():
         bounds = _RANGES.get(name)
         if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
@@ -101,14 +102,19 @@ def _generation(values: dict[str, Any], spelt: Mapping[str, str]) -> Generation:
     return msgspec.convert(values, Generation)
 
 
+def _plain(canonical: str, value: Any) -> Any:
+    if canonical == "stop" and isinstance(value, str):
+        return (value,)
+    return tuple(value) if canonical == "stop" and isinstance(value, list) else value
+
+
 def _format(value: Any, name: str) -> tuple[str, ResponseFormat | None]:
     if isinstance(value, Mapping):
         kind = value.get("type")
         if kind == "json_object":
             return "json", ResponseFormat("json")
         if kind == "json_schema":
-            detail = value.get("json_schema") or {}
-            return "json", ResponseFormat("json_schema", detail.get("schema"), detail.get("name"), detail.get("strict"))
+            return "json", _schema_format(value.get("json_schema"), name)
         if kind == "text":
             return "text", None
     if value == "json":
@@ -116,6 +122,17 @@ def _format(value: Any, name: str) -> tuple[str, ResponseFormat | None]:
     if value in FORMATS:
         return str(value), None
     raise BadRequest(f"{name} must be one of {', '.join(FORMATS)}, got {value!r}", param=name)
+
+
+def _schema_format(detail: Any, name: str) -> ResponseFormat:
+    if not isinstance(detail, Mapping):
+        raise BadRequest(f"{name}: json_schema must be an object that holds a schema", param=name)
+    known = {key: detail[key] for key in ("schema", "name", "strict") if key in detail}
+    extra = {key: item for key, item in detail.items() if key not in known}
+    try:
+        return msgspec.convert({"kind": "json_schema", **known, "extra": extra}, ResponseFormat)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{name}.json_schema: {error}", param=name) from None
 
 
 def did_you_mean(name: str, known: object) -> str:
