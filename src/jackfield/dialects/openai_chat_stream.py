@@ -1,0 +1,416 @@
+"""Chat Completions streams: SSE bytes to core events and core events to SSE bytes.
+
+Knows the chunk object. Part boundaries, which the wire does not mark, are found here: a text, refusal or reasoning part ends
+where another kind begins, tool calls stay open until the end because their deltas may alternate. The end is told only at
+[DONE] or at the end of the bytes, since usage and other leftovers come after the finish reason.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
+from jackfield.core.events import (
+    Event,
+    Finished,
+    PartEnded,
+    PartKind,
+    PartStarted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    Verdict,
+    VoiceEnded,
+    VoiceStarted,
+)
+from jackfield.core.usage import Usage
+from jackfield.dialects import sse
+from jackfield.dialects.json_value import Object, rest, with_extra
+from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
+from jackfield.dialects.openai_chat_reply import (
+    WIRE_REASONING_FIELD,
+    encode_reason,
+    encode_usage,
+    logprobs_object,
+    made_call_id,
+    present,
+    read_arguments,
+    read_content,
+    read_logprobs,
+    read_reason,
+    read_reasoning,
+    read_usage,
+    reply_extra,
+    split_extra,
+)
+from jackfield.dialects.openai_errors import encode_error, in_band_error
+
+DONE = b"[DONE]"
+DONE_EVENT = sse.encode(DONE)
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_CHUNK_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error", "obfuscation"))
+_CHOICE_FIELDS = frozenset(("index", "delta", "message", "finish_reason", "logprobs", "error"))
+_DELTA_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
+_WHOLE_STRINGS = ("id", "type", "format", "role", "name")
+_EVERY_CHUNK = ("system_fingerprint", "service_tier")
+
+TextKind = Literal["text", "refusal", "reasoning"]
+
+
+def _dict(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+class _Call:
+    """A tool call on its way. `part` is None until its name is known; until then its arguments are held."""
+
+    __slots__ = ("extra", "held", "id", "is_made", "name", "part")
+
+    def __init__(self, id_: str, made_id: str) -> None:
+        self.id = id_ or made_id
+        self.is_made = not id_
+        self.name = ""
+        self.extra: Object = {}
+        self.held = ""
+        self.part: int | None = None
+
+
+class StreamDecoder:
+    """Feed the bytes of one stream as they come; any split of them gives the same events.
+
+    An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
+    `reasoning_field` None reads either common name.
+    """
+
+    def __init__(self, provider: str = "", *, reasoning_field: str | None = None) -> None:
+        self._provider = provider
+        self._reasoning_field = reasoning_field
+        self._sse = sse.SseDecoder()
+        self._failure: JackfieldError | None = None
+        self._is_started = False
+        self._is_ended = False
+        self._id = ""
+        self._parts = 0
+        self._open: tuple[int, TextKind] | None = None
+        self._calls: list[_Call] = []
+        self._call_at: dict[int, _Call] = {}
+        self._finish_reason: Any = None
+        self._usage: Usage | None = None
+        self._logprobs: tuple[Any, ...] = ()
+        self._early: Object = {}
+        self._late: tuple[Object, Object, Object] = ({}, {}, {})
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes. Raises Malformed, StreamBroken, or what an error in the stream maps to."""
+        self._raise_failure()
+        return self._take(self._sse.feed(chunk))
+
+    def finish(self) -> list[Event]:
+        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
+        self._raise_failure()
+        try:
+            events = self._take(self._sse.finish())
+            self._raise_failure()
+        except Malformed:
+            # Half an event: the stream was cut inside it.
+            events = []
+        if not self._is_ended:
+            if self._finish_reason is None:
+                raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
+            self._end(events)
+        return events
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _take(self, found: Iterable[sse.SseEvent]) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for item in found:
+                if self._is_ended:
+                    break
+                self._event(item, events)
+        except JackfieldError as error:
+            self._failure = error
+            if not events:
+                raise
+        return events
+
+    def _event(self, item: sse.SseEvent, events: list[Event]) -> None:
+        data = item.data.strip()
+        if data == DONE:
+            self._end(events)
+            return
+        if not data:
+            return
+        chunk = self._chunk(data)
+        if item.event == "error" and "error" not in chunk:
+            chunk = {"error": chunk}
+        if (error := in_band_error(chunk, provider=self._provider)) is not None:
+            raise error
+        if isinstance(chunk.get("usage"), dict):
+            self._usage = read_usage(chunk["usage"])
+        self._note_extra(chunk)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and not choice.get("index"):
+                self._start(chunk, events)
+                self._choice(choice, events)
+
+    def _chunk(self, data: bytes) -> Object:
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Malformed(f"the stream holds an event that is not JSON: {error}", provider=self._provider or None) from None
+        if not isinstance(chunk, dict):
+            raise Malformed("the stream holds an event that is no JSON object", provider=self._provider or None)
+        return chunk
+
+    def _note_extra(self, chunk: Object) -> None:
+        extra = rest(chunk, _CHUNK_FIELDS)
+        if not self._is_started:
+            self._early |= present(extra)
+        elif extra and extra != self._early:
+            self._late[0].update({name: value for name, value in present(extra).items() if self._early.get(name) != value})
+
+    def _start(self, chunk: Object, events: list[Event]) -> None:
+        if self._is_started:
+            return
+        self._is_started = True
+        self._id = _text(chunk.get("id"))
+        created = chunk.get("created")
+        events.append(
+            Started(_text(chunk.get("model")), self._id, created if isinstance(created, int) else 0, dict(self._early))
+        )
+
+    def _choice(self, choice: Object, events: list[Event]) -> None:
+        if choice.get("error") and (error := in_band_error(choice, provider=self._provider)) is not None:
+            raise error
+        if choice.get("logprobs") is not None:
+            self._logprobs += read_logprobs(choice["logprobs"])
+        if not choice.keys() <= _CHOICE_FIELDS:
+            self._late[1].update(present(rest(choice, _CHOICE_FIELDS)))
+        delta = _dict(choice.get("delta")) or _dict(choice.get("message"))
+        if delta:
+            self._delta(delta, events)
+        reason = choice.get("finish_reason")
+        if reason is not None:
+            read_reason(reason, called=False, provider=self._provider)
+            self._finish_reason = reason
+
+    def _delta(self, delta: Object, events: list[Event]) -> None:
+        if len(delta) == 1 and (text := _text(delta.get("content"))):
+            self._say("text", text, events)
+            return
+        read, reasoning, signature = read_reasoning(delta, self._reasoning_field)
+        texts, thoughts, unknown = read_content(delta.get("content"))
+        if reasoning or thoughts or signature is not None:
+            index = self._part("reasoning", events)
+            events.append(ReasoningDelta(index, reasoning or thoughts, signature))
+        for text in texts:
+            self._say("text", text, events)
+        if refusal := _text(delta.get("refusal")):
+            self._say("refusal", refusal, events)
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict):
+                self._call(call, events)
+        if isinstance(delta.get("function_call"), dict):
+            self._call({"index": -1, "function": delta["function_call"]}, events)
+        merge_delta(self._late[2], present(rest(delta, (*_DELTA_FIELDS, *read))))
+        if unknown:
+            merge_delta(self._late[2], {"content_parts": unknown})
+
+    def _part(self, kind: TextKind, events: list[Event]) -> int:
+        if self._open is not None and self._open[1] == kind:
+            return self._open[0]
+        self._close(events)
+        self._open = (self._parts, kind)
+        events.append(PartStarted(self._parts, kind))
+        self._parts += 1
+        return self._open[0]
+
+    def _close(self, events: list[Event]) -> None:
+        if self._open is not None:
+            events.append(PartEnded(self._open[0]))
+            self._open = None
+
+    def _say(self, kind: TextKind, text: str, events: list[Event]) -> None:
+        index = self._part(kind, events)
+        events.append(TextDelta(index, text, self._logprobs))
+        self._logprobs = ()
+
+    def _call(self, value: Object, events: list[Event]) -> None:
+        function = _dict(value.get("function"))
+        name = _text(function.get("name"))
+        call = self._call_for(value, name)
+        call.name = call.name or name
+        arguments = read_arguments(function.get("arguments"))
+        if call.part is not None:
+            if arguments:
+                events.append(ToolCallDelta(call.part, arguments))
+            return
+        known = ("id", "type", "function", "index")
+        call.extra |= present(rest(value, known, {"function": rest(function, ("name", "arguments"))}))
+        call.held += arguments
+        if call.name:
+            self._open_call(call, events)
+
+    def _call_for(self, value: Object, name: str) -> _Call:
+        """The call a delta belongs to. Servers that number nothing, or number every call 0, are told apart by id and name."""
+        id_ = _text(value.get("id"))
+        at = value.get("index")
+        if not isinstance(at, int):
+            at = len(self._calls) if name or not self._calls else len(self._calls) - 1
+        call = self._call_at.get(at)
+        is_another = call is not None and bool(id_) and bool(name) and not call.is_made and call.id != id_
+        if call is None or is_another:
+            call = _Call(id_, made_call_id(self._id, len(self._calls)))
+            self._calls.append(call)
+            self._call_at[at] = call
+        return call
+
+    def _open_call(self, call: _Call, events: list[Event]) -> None:
+        self._close(events)
+        call.part = self._parts
+        self._parts += 1
+        events.append(PartStarted(call.part, "tool_call", call.id, call.name, call.extra))
+        if call.held:
+            events.append(ToolCallDelta(call.part, call.held))
+
+    def _end(self, events: list[Event]) -> None:
+        if not self._is_started:
+            raise StreamBroken("the stream ended before the answer began", provider=self._provider or None)
+        self._is_ended = True
+        for call in self._calls:
+            if call.part is None:
+                self._open_call(call, events)
+        if self._logprobs:
+            self._say("text", "", events)
+        self._close(events)
+        events += [PartEnded(call.part) for call in self._calls if call.part is not None]
+        if self._usage is not None:
+            events.append(UsageReported(self._usage))
+        reason, raw = read_reason(self._finish_reason, called=bool(self._calls), provider=self._provider)
+        events.append(Finished(reason, raw, reply_extra(*self._late)))
+
+
+def merge_delta(into: Object, delta: Object) -> None:
+    """Adds one delta's leftovers to those before: texts and lists grow, objects merge, all else is replaced."""
+    for name, value in delta.items():
+        old = into.get(name)
+        if isinstance(old, str) and isinstance(value, str) and name not in _WHOLE_STRINGS:
+            into[name] = old + value
+        elif isinstance(old, list) and isinstance(value, list):
+            into[name] = [*old, *value]
+        elif isinstance(old, dict) and isinstance(value, dict):
+            into[name] = dict(old)
+            merge_delta(into[name], value)
+        else:
+            into[name] = value
+
+
+class StreamEncoder:
+    """One answer's events as the SSE bytes that OpenAI clients read. `created` is Unix seconds.
+
+    `encode` gives b"" for events that have no bytes of their own. After the last event call `end`; after a fault call `error`
+    instead and close: a stream that failed never looks finished.
+    """
+
+    def __init__(self, *, id: str, created: int, model: str, include_usage: bool) -> None:
+        self._same: Object = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._include_usage = include_usage
+        self._usage: Usage | None = None
+        self._kinds: dict[int, PartKind] = {}
+        self._call_numbers: dict[int, int] = {}
+        self._prefix = self._prefixed()
+
+    def _prefixed(self) -> bytes:
+        return b"data: " + _encode(self._same)[:-1] + b',"choices":[{"index":0,"delta":'
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case Started(_, _, _, extra):
+                return self._started(extra)
+            case PartStarted():
+                return self._part_started(event)
+            case TextDelta(index, text, logprobs):
+                return self._text(index, text, logprobs)
+            case ReasoningDelta(_, text, signature):
+                delta: Object = {WIRE_REASONING_FIELD: text} if text else {}
+                if signature is not None:
+                    delta[SIGNATURE_FIELD] = signature
+                return self._plain(_encode(delta)) if delta else b""
+            case ToolCallDelta(index, arguments):
+                call = {"index": self._call_numbers.get(index, 0), "function": {"arguments": arguments}}
+                return self._plain(_encode({"tool_calls": [call]})) if arguments else b""
+            case UsageReported(usage):
+                self._usage = usage
+                return b""
+            case Finished(reason, _, extra):
+                top, choice, left = split_extra(extra)
+                return self._chunk(left, encode_reason(reason), choice, top)
+            case PartEnded() | VoiceStarted() | VoiceEnded() | Verdict():
+                return b""
+            case _:
+                assert_never(event)
+
+    def end(self) -> bytes:
+        """The usage chunk, if it was asked for and is known, and the end mark."""
+        if not self._include_usage or self._usage is None:
+            return DONE_EVENT
+        return sse.encode(_encode({**self._same, "choices": [], "usage": encode_usage(self._usage)})) + DONE_EVENT
+
+    def error(self, error: JackfieldError) -> bytes:
+        """The in-band error. Nothing follows it."""
+        return encode_stream_error(error)
+
+    def _started(self, extra: Object) -> bytes:
+        top, choice, left = split_extra(extra)
+        self._same |= {name: top[name] for name in _EVERY_CHUNK if name in top}
+        self._prefix = self._prefixed()
+        return self._chunk({**left, "role": "assistant", "content": ""}, None, choice, top)
+
+    def _part_started(self, event: PartStarted) -> bytes:
+        self._kinds[event.index] = event.kind
+        if event.kind != "tool_call":
+            return b""
+        number = len(self._call_numbers)
+        self._call_numbers[event.index] = number
+        call: Object = {
+            "index": number,
+            "id": event.id,
+            "type": "function",
+            "function": {"name": event.name, "arguments": ""},
+        }
+        return self._plain(_encode({"tool_calls": [with_extra(call, event.extra, "function")]}))
+
+    def _text(self, index: int, text: str, logprobs: tuple[Any, ...]) -> bytes:
+        refused = self._kinds.get(index) == "refusal"
+        if logprobs:
+            delta = {"refusal" if refused else "content": text}
+            return self._chunk(delta, None, {"logprobs": logprobs_object(logprobs, refused=refused)}, {})
+        if not text:
+            return b""
+        return self._plain((b'{"refusal":' if refused else b'{"content":') + _encode(text) + b"}")
+
+    def _plain(self, delta: bytes) -> bytes:
+        return self._prefix + delta + b',"logprobs":null,"finish_reason":null}]}\n\n'
+
+    def _chunk(self, delta: Object, finish_reason: str | None, choice: Object, top: Object) -> bytes:
+        filled = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **choice}
+        return sse.encode(_encode({**self._same, "choices": [filled], **top}))
+
+
+def encode_stream_error(error: JackfieldError) -> bytes:
+    """An error as an event of a stream that has already begun, also one that was relayed. The stream must end after it."""
+    return sse.encode(encode_error(error))
