@@ -32,6 +32,10 @@ from jackfield.store.references import is_secret_key, literal_secrets
 
 # Names of models and slots may look like keys ("hf-org/name"): there, and only there, looks decide nothing.
 _NAMES = frozenset({"model", "name", "provider", "active", "models_dir", "store", "presets"})
+_MOVE_KEY = (
+    "holds a literal key, and settings never do. Put it away with: jackfield secrets set {name}  "
+    "(it prints the reference to write here instead), or write env:VARIABLE"
+)
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}\Z")
 _PATTERNS: Mapping[str, str] = {
     r"^(https?|unix)://": "must start with http://, https:// or unix://",
@@ -62,7 +66,7 @@ def join(
     layers = _Layers(file, environ, flags, known)
     if store is not None:
         layers.leaves.setdefault(("store",), store)
-    tree = _Tree(layers.leaves, known)
+    tree = _Tree(layers.leaves, known, file)
     problems = layers.problems + tree.problems
     if problems:
         raise SettingsInvalid(problems)
@@ -112,9 +116,10 @@ def _take_in_keys(leaves: Leaves, keys: Mapping[str, str]) -> None:
 class _Tree:
     """Converts leaves to their types and builds the tree of them."""
 
-    def __init__(self, leaves: Leaves, known: KnownProviders | None) -> None:
+    def __init__(self, leaves: Leaves, known: KnownProviders | None, file: FileValues | None = None) -> None:
         self._known = known
         self._leaves = leaves
+        self._file = file
         self.problems: list[Problem] = []
         self._values = {path: self._converted(path, leaf) for path, leaf in leaves.items()}
         self._slots = sorted({int(path[1]) for path in leaves if path[0] == "slots"})
@@ -174,11 +179,17 @@ class _Tree:
                 message = "needs provider: the id of what to plug, as jackfield providers list shows it"
                 self.problems.append(Problem(origin, f"slots.{number}", message))
 
+    def _problem(self, path: KeyPath, leaf: Leaf, message: str) -> None:
+        """Notes a problem at its own line, where the file holds the key below the leaf; else where the leaf stands."""
+        inside = self._file and path in self._file.lines and leaf.origin.startswith(f"{self._file.name}:")
+        origin = self._file.origin(path) if self._file and inside else leaf.origin
+        self.problems.append(Problem(origin, ".".join(path), message))
+
     def _converted(self, path: KeyPath, given: Leaf) -> Any:
         leaf = msgspec.structs.replace(given, value=_referred(given.value, path[-1]))
-        literal = _literal(path, leaf)
+        literal = _literal_key(path, leaf.value)
         if literal:
-            self.problems.append(literal)
+            self._problem(literal, leaf, _MOVE_KEY.format(name=_secret_name(path)))
             return None
         if path[0] == "providers" and len(path) == 3:
             return self._converted_in_block(path, leaf)
@@ -204,7 +215,7 @@ class _Tree:
         known = self._known.keys(provider_id) if self._known else None
         if known is not None and key not in ONLY_OURS and KEY_ALIASES.get(key, key) not in known and key not in known:
             near = did_you_mean(key, [*sorted(known), *ONLY_OURS, *KEY_ALIASES])
-            self.problems.append(Problem(leaf.origin, ".".join(path), f"{provider_id} has no key {key!r}{near}"))
+            self._problem(path, leaf, f"{provider_id} has no key {key!r}{near}")
 
     def _check_slot_config(self, path: KeyPath, leaf: Leaf, config: dict[str, Any]) -> None:
         """A slot of an unknown provider stays: it shows as not available, with the reason, and stops nothing else."""
@@ -220,7 +231,7 @@ class _Tree:
         try:
             normalise({path[-1]: value})
         except BadRequest as error:
-            self.problems.append(Problem(leaf.origin, ".".join(path), error.message))
+            self._problem(path, leaf, error.message)
 
     def _convert(self, path: KeyPath, leaf: Leaf, type_: Any) -> Any:
         try:
@@ -230,7 +241,7 @@ class _Tree:
             message = "is not valid JSON or YAML"
         except msgspec.ValidationError as error:
             message = _say(type_, leaf.value, str(error))
-        self.problems.append(Problem(leaf.origin, ".".join(path), message))
+        self._problem(path, leaf, message)
         return None
 
 
@@ -242,26 +253,23 @@ def _referred(value: Any, key: str) -> Any:
     return f"env:{variable[1]}" if variable else value
 
 
-def _literal(path: KeyPath, leaf: Leaf) -> Problem | None:
-    """The problem of a secret that stands where only a reference may. Its value is never repeated."""
-    for found in literal_secrets({path[-1]: leaf.value}):
-        if str(found[-1]) in _NAMES:
-            continue
-        key = ".".join((*path, *map(str, found[1:])))
-        name = (
-            "gateway"
-            if path[0] == "server"
-            else path[1]
-            if path[0] == "providers"
-            else "-".join(path[:2]).replace("slots", "slot")
-        )
-        return Problem(
-            leaf.origin,
-            key,
-            f"holds a literal key, and settings never do. Put it away with: jackfield secrets set {name}   "
-            "(it prints the reference to write here instead), or write env:VARIABLE",
-        )
+def _literal_key(path: KeyPath, value: Any) -> KeyPath | None:
+    """Where in a leaf a secret stands that should be a reference."""
+    for found in literal_secrets({path[-1]: value}):
+        if str(found[-1]) not in _NAMES:
+            return (*path, *map(str, found[1:]))
     return None
+
+
+def _secret_name(path: KeyPath) -> str:
+    """What to call the secret of a leaf in the store: its provider's id, "slot-3" or "gateway"."""
+    match path[0]:
+        case "providers":
+            return path[1]
+        case "slots":
+            return f"slot-{path[1]}"
+        case _:
+            return "gateway"
 
 
 def _say(type_: Any, value: Any, error: str) -> str:

@@ -6,6 +6,7 @@ built-in's. The rooms below are loaded only when a card is needed.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jackfield.app.settings_tree import ProviderBlock
 from jackfield.core.contracts import ProviderCard
@@ -13,10 +14,19 @@ from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import SYNONYMS
 from jackfield.core.requests import Generation
 
+if TYPE_CHECKING:
+    from jackfield.providers.registry import Registrar
+
 CardSource = Callable[[Sequence[str], bool], Sequence[ProviderCard]]
 
 ONLY_OURS = frozenset({"enabled", "consent"})
-KEY_ALIASES: Mapping[str, str] = {"verify_ssl": "verify_tls"}
+KEY_ALIASES: Mapping[str, str] = {
+    "verify_ssl": "verify_tls",
+    "url": "base_url",
+    "endpoint": "base_url",
+    "model_id": "model",
+    "key": "api_key",
+}
 BLOCK_KEYS = frozenset(ProviderBlock.__struct_fields__) - {"parameters", "own"}
 PARAMETER_KEYS = frozenset(
     name for canonical, names in SYNONYMS.items() if canonical in Generation.__struct_fields__ for name in (canonical, *names)
@@ -24,7 +34,12 @@ PARAMETER_KEYS = frozenset(
 
 
 def installed_cards(presets: Sequence[str], plugins: bool) -> Sequence[ProviderCard]:
-    """Cards of the built-in providers, of the user's preset files and of plugins. Raises BadRequest for a bad preset file."""
+    """Cards of what `installed` finds. Raises BadRequest for a bad preset file."""
+    return installed(presets, plugins).cards()
+
+
+def installed(presets: Sequence[str], plugins: bool) -> "Registrar":
+    """The built-in providers, those of plugins and the user's preset files. Raises BadRequest for a bad preset file."""
     from jackfield.providers.presets import Preset, parse_presets
     from jackfield.providers.registry import load_registrar
 
@@ -35,7 +50,7 @@ def installed_cards(presets: Sequence[str], plugins: bool) -> Sequence[ProviderC
         except OSError as error:
             raise BadRequest(f"{name} cannot be read: {error.strerror or error}", param="presets") from None
         rows.extend(parse_presets(text, name))
-    return load_registrar(rows, plugins=plugins).cards()
+    return load_registrar(rows, plugins=plugins)
 
 
 class KnownProviders:

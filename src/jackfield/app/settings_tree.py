@@ -171,9 +171,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerSettings = LedgerSettings()
     discovery: DiscoverySettings = DiscoverySettings()
     timeouts: TimeoutSettings = TimeoutSettings()
-    proxy: Annotated[
-        str | None, Meta(pattern=r"^https?://", description="HTTP proxy for every provider outside this machine.")
-    ] = None
+    proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy for every provider outside this machine.")] = None
     money: MoneySettings = MoneySettings()
     log: LogSettings = LogSettings()
     reload: Annotated[bool, Meta(description="Take over changes of the settings file while running.")] = True

@@ -1,0 +1,37 @@
+"""Looks around on this machine from the command line's own process: which servers, keys, programs and GPUs there are."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from jackfield.app.settings import Settings
+    from jackfield.providers.registry import Registrar
+
+
+def look_around(settings: "Settings", environ: Mapping[str, str], registrar: "Registrar | None" = None) -> dict[str, Any]:
+    """{servers, keys, clis, gpus} as plain values. Asks loopback only, and names keys without reading them out."""
+    return asyncio.run(_look(settings, environ, registrar))
+
+
+async def _look(settings: "Settings", environ: Mapping[str, str], registrar: "Registrar | None") -> dict[str, Any]:
+    from jackfield.app.settings_providers import installed
+    from jackfield.slots.discovery import discover
+    from jackfield.transport.egress import EgressGate
+    from jackfield.transport.http1 import HttpClient
+
+    http = HttpClient(EgressGate())
+    try:
+        found = await discover(
+            http,
+            registrar or installed(settings.presets, settings.plugins),
+            environ,
+            ports=settings.discovery.ports,
+            skip_ports=(settings.server.port,),
+        )
+    finally:
+        await http.aclose()
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
