@@ -67,7 +67,7 @@ def build(name: str) -> Path:
 def start_upstream(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     port = free_port()
     process = processes.start([str(build("upstream")), str(port)], LOAD_CORE, log=folder / "upstream.log")
-    _await_answer(process, Contender("upstream", None), Launch(port, port, folder), folder / "upstream.log")
+    await_answer(process, Contender("upstream", None), Launch(port, port, folder), folder / "upstream.log")
     return process, port
 
 
@@ -82,14 +82,14 @@ def start_contender(contender: Contender, upstream_port: int, folder: Path) -> R
     began = time.monotonic()
     process = processes.start(contender.command(launch), GATEWAY_CORE, log=own / "log", environ=environ, folder=own)
     try:
-        _await_answer(process, contender, launch, own / "log")
+        await_answer(process, contender, launch, own / "log")
     except BaseException:
         processes.stop(process)
         raise
     return Running(contender, launch, process, start_s=time.monotonic() - began, idle_pss_mb=processes.pss_mb(process.pid))
 
 
-def _await_answer(process: subprocess.Popen[bytes], contender: Contender, launch: Launch, log: Path) -> None:
+def await_answer(process: subprocess.Popen[bytes], contender: Contender, launch: Launch, log: Path) -> None:
     deadline = time.monotonic() + contender.ready_s
     last = "nothing"
     while time.monotonic() < deadline and process.poll() is None:
