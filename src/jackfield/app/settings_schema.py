@@ -95,3 +95,8 @@ def _tidy(definition: Schema) -> None:
     for property_ in definition.get("properties", {}).values():
         if "$ref" in property_ and isinstance(property_.get("default"), dict):
             property_.pop("default")
+
+
+def schema_text(cards: Sequence[ProviderCard]) -> str:
+    """The schema as it is written to files: indented, with a line break at the end."""
+    return msgspec.json.format(msgspec.json.encode(settings_schema(cards)), indent=2).decode() + "\n"

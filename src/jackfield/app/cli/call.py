@@ -45,6 +45,7 @@ class Call:
     def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
         self.json = wishes.json
+        self.config = wishes.config
 
     @classmethod
     def of(cls, ctx: typer.Context, *, json: bool = False, config: Path | None = None, url: str | None = None) -> "Call":
@@ -60,7 +61,8 @@ class Call:
 
     def load(self, flags: Mapping[str, Any] | None = None, *, with_providers: bool = True) -> "Loaded":
         """The settings. Without providers they are read quickly, and blocks about providers are not checked."""
-        from jackfield.app.settings import installed_cards, load_settings
+        from jackfield.app.settings import load_settings
+        from jackfield.app.settings_providers import installed_cards
 
         return load_settings(self._wishes.config, self.environ, flags, cards=installed_cards if with_providers else None)
 

@@ -73,15 +73,14 @@ def schema(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
     """The JSON Schema of the settings file, with the providers that are installed here."""
     import sys
 
-    import msgspec
-
+    from jackfield.app.cli import output
     from jackfield.app.settings_providers import installed_cards
-    from jackfield.app.settings_schema import settings_schema
+    from jackfield.app.settings_schema import schema_text, settings_schema
 
     call = Call.of(ctx, json=json, config=config)
     settings = call.client_settings.settings
-    found = settings_schema(installed_cards(settings.presets, settings.plugins))
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=0 if call.json else 2).decode() + "\n")
+    cards = installed_cards(settings.presets, settings.plugins)
+    output.result(settings_schema(cards)) if call.json else sys.stdout.write(schema_text(cards))
 
 
 @app.command()

@@ -91,7 +91,6 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
         gate = EgressGate(settings.mode)
         http, web = HttpClient(gate), WebClient(gate)
         stack.push_async_callback(http.aclose)
-        stack.push_async_callback(web.aclose)
         secrets = SecretStore(settings.store_path / "secrets", loaded.environ)
         registrar = installed(settings.presets, settings.plugins)
         registry = ProviderRegistry(

@@ -1,13 +1,12 @@
 """`jackfield up`: starts the gateway here, shows the panel and how to point a client at it."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+import sys
+from typing import Annotated
 
 import typer
 
 from jackfield.app.cli.call import Call, Config, Json, Yes
-
-if TYPE_CHECKING:
-    from jackfield.app.settings import Loaded
 
 
 def up(
@@ -24,13 +23,12 @@ def up(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Start the gateway, plug what the settings name and what runs here, and serve until Ctrl-C.
+    """Start the gateway and serve until Ctrl-C.
 
-    --yes lets the providers that the settings name send prompts to their hosts.
+    Plugs what the settings name and what runs on this machine. --yes lets the providers that the settings name send prompts
+    to their hosts.
     """
-    from jackfield.app import server
-    from jackfield.app.cli.welcome import welcome
-    from jackfield.app.logging_setup import set_up_logging
+    from jackfield.app.serve import Wish, command
 
     call = Call.of(ctx, json=json, config=config)
     flags = {
@@ -40,18 +38,8 @@ def up(
         "discovery.enabled": False if no_discover else None,
         "log.level": log_level,
     }
-    loaded = call.load(flags)
-    if yes:
-        loaded = _consented(call, loaded, flags)
-    set_up_logging(loaded.settings.log, call.secrets().known_values)
-    server.run(loaded, demo=demo, on_ready=lambda house: welcome(house, as_json=call.json))
-
-
-def _consented(call: Call, loaded: "Loaded", flags: dict[str, Any]) -> "Loaded":
-    """--yes answers the question for every slot and provider of the settings that leave it open."""
-    settings = loaded.settings
-    open_ = [f"slots.{number}.consent" for number, slot in settings.slots.items() if slot.consent == "ask"]
-    open_ += [
-        f"providers.{name}.consent" for name in settings.providers.wanted if settings.providers.block(name).consent == "ask"
-    ]
-    return call.load({**flags, **dict.fromkeys(open_, "allow")})
+    given = {key: value for key, value in flags.items() if value is not None}
+    words = command(Wish(str(call.config) if call.config else None, given, demo=demo, yes=yes, json=call.json))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(words[0], words)  # noqa: S606 - our own interpreter and module, no shell
