@@ -89,3 +89,8 @@ def with_extra(value: Object, extra: Mapping[str, Any], inner: str | None = None
         else:
             value.setdefault(name, item)
     return value
+
+
+def present(value: Object) -> Object:
+    """Without nulls and empty containers: servers fill them in at will, and differently in a stream."""
+    return {name: item for name, item in value.items() if item is not None and item != [] and item != {}}

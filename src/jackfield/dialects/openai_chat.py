@@ -5,10 +5,11 @@ Knows nothing itself; each part is in the file that its import names.
 
 from jackfield.dialects.openai_chat_quirks import ChatQuirks
 from jackfield.dialects.openai_chat_relay import StreamRelay
-from jackfield.dialects.openai_chat_reply import decode_reply, encode_reply, reply_error, reply_usage
+from jackfield.dialects.openai_chat_reply import decode_reply, encode_reply, reply_error
 from jackfield.dialects.openai_chat_request import decode_request, encode_request, parse_fields
 from jackfield.dialects.openai_chat_splice import SplicePlan, splice_request
 from jackfield.dialects.openai_chat_stream import StreamDecoder, StreamEncoder, encode_stream_error
+from jackfield.dialects.openai_chat_usage import reply_usage
 from jackfield.dialects.openai_errors import decode_error, encode_error, in_band_error
 
 NAME = "openai_chat"

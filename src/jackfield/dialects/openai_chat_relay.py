@@ -12,7 +12,7 @@ import msgspec
 
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.core.usage import Usage
-from jackfield.dialects.openai_chat_reply import read_usage
+from jackfield.dialects.openai_chat_usage import read_usage
 from jackfield.dialects.openai_errors import in_band_error
 from jackfield.dialects.sse import MAX_EVENT_BYTES, SseDecoder
 

@@ -1,8 +1,8 @@
 """Whole Chat Completions replies: bytes to a ChatReply and back, and the cheap looks that a relay takes at raw bodies.
 
-Knows the reply object, usage and the words for why an answer ended. Reading is lenient, since many servers leave fields out.
-Fields without a core name go to `ChatReply.extra` in the shape they had: choice and message leftovers under
-`extra["choices"][0]` and its "message"; nulls and empty containers count as absent.
+Knows the reply object and the words for why an answer ended. Reading is lenient, since many servers leave fields out.
+Fields without a core name are kept: the message's in `Message.extra`, the others in `ChatReply.extra` in the shape they had
+(the choice's under `extra["choices"][0]`). Nulls and empty containers count as absent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ import msgspec
 from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
 from jackfield.core.events import ChatReply, FinishReason
 from jackfield.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from jackfield.core.usage import Usage
-from jackfield.dialects.json_value import Object, rest
+from jackfield.dialects.json_value import Object, present, rest
 from jackfield.dialects.openai_chat_messages import (
     REASONING_FIELDS,
     SIGNATURE_FIELD,
     encode_tool_call,
     reasoning_fields,
 )
+from jackfield.dialects.openai_chat_usage import encode_usage, read_count, read_usage
 from jackfield.dialects.openai_errors import in_band_error
 
 WIRE_REASONING_FIELD = "reasoning_content"
@@ -29,9 +29,6 @@ _encode = msgspec.json.Encoder().encode
 _REPLY_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
 _CHOICE_FIELDS = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "error"))
 _MESSAGE_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
-_USAGE_FIELDS = frozenset(
-    ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
-)
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
@@ -74,15 +71,15 @@ def decode_reply(body: bytes, *, provider: str = "", reasoning_field: str | None
     reason, raw_reason = read_reason(choice.get("finish_reason"), called=called, provider=provider)
     usage = value.get("usage")
     return ChatReply(
-        message=Message("assistant", tuple(parts)),
+        message=Message("assistant", tuple(parts), extra=left),
         model=_text(value.get("model")),
         finish_reason=reason,
         id=id_,
-        created=_count(value.get("created")),
+        created=read_count(value.get("created")),
         usage=read_usage(usage) if isinstance(usage, dict) else None,
         raw_finish_reason=raw_reason,
         logprobs=logprobs,
-        extra=reply_extra(present(rest(value, _REPLY_FIELDS)), present(rest(choice, _CHOICE_FIELDS)), left),
+        extra=reply_extra(present(rest(value, _REPLY_FIELDS)), present(rest(choice, _CHOICE_FIELDS))),
     )
 
 
@@ -121,7 +118,7 @@ def read_message(message: Object, reply_id: str, reasoning_field: str | None) ->
 
 def read_reasoning(message: Object, reasoning_field: str | None) -> tuple[tuple[str, ...], str, str | None]:
     """Which fields were read, the reasoning's text, its signature. Fields that repeat the same text count as read."""
-    names = (reasoning_field,) if reasoning_field else REASONING_FIELDS
+    names = (reasoning_field, *REASONING_FIELDS) if reasoning_field else REASONING_FIELDS
     text = next((value for name in names if isinstance(value := message.get(name), str) and value), "")
     read = tuple(name for name in names if message.get(name) in (text, "", None))
     signature = message.get(SIGNATURE_FIELD)
@@ -206,66 +203,26 @@ def read_reason(value: Any, *, called: bool, provider: str = "") -> tuple[Finish
     return reason, None if raw == reason else raw
 
 
-def read_usage(value: Object) -> Usage:
-    """Token counts from any server's usage object. What has no core name is kept in `Usage.extra`."""
-    prompt_details = _details(value, "prompt_tokens_details")
-    completion_details = _details(value, "completion_tokens_details")
-    prompt, completion = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
-    cached = _count(prompt_details.get("cached_tokens"))
-    reasoning = _count(completion_details.get("reasoning_tokens"))
-    if reasoning and _count(value.get("total_tokens")) == prompt + completion + reasoning:
-        # Some servers count reasoning beside the completion instead of within it.
-        completion += reasoning
-    nested = {
-        "prompt_tokens_details": present(rest(prompt_details, ("cached_tokens",))),
-        "completion_tokens_details": present(rest(completion_details, ("reasoning_tokens",))),
-    }
-    return Usage(
-        prompt,
-        completion,
-        cached or _count(value.get("prompt_cache_hit_tokens")) or _count(value.get("cached_tokens")),
-        reasoning,
-        present(rest(value, _USAGE_FIELDS, nested)),
-    )
-
-
-def _details(value: Object, name: str) -> Object:
-    details = value.get(name)
-    return details if isinstance(details, dict) else {}
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def present(value: Object) -> Object:
-    """Without nulls and empty containers: servers fill them in at will, and differently in a stream."""
-    return {name: item for name, item in value.items() if item is not None and item != [] and item != {}}
-
-
-def reply_extra(top: Object, choice: Object, message: Object) -> Object:
+def reply_extra(top: Object, choice: Object) -> Object:
     """Leftovers in the shape of the reply itself."""
-    left = choice | ({"message": message} if message else {})
-    return top | ({"choices": [left]} if left else {})
+    return top | ({"choices": [choice]} if choice else {})
 
 
-def split_extra(extra: Mapping[str, Any]) -> tuple[Object, Object, Object]:
-    """The reverse of `reply_extra`: for the top, the choice and the message."""
+def split_extra(extra: Mapping[str, Any]) -> tuple[Object, Object]:
+    """The reverse of `reply_extra`: for the top and for the choice."""
     top = {name: value for name, value in extra.items() if name not in _REPLY_FIELDS}
     choices = extra.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message")
-    left = {name: value for name, value in choice.items() if name not in _CHOICE_FIELDS}
-    return top, left, dict(message) if isinstance(message, dict) else {}
+    return top, {name: value for name, value in choice.items() if name not in _CHOICE_FIELDS}
 
 
 def encode_reply(reply: ChatReply, *, id: str, created: int) -> bytes:
     """The body of a whole answer. `created` is Unix seconds. A reason without an OpenAI word is written as "stop"."""
-    top, choice, left = split_extra(reply.extra)
+    top, choice = split_extra(reply.extra)
     body: Object = {
         "id": id,
         "object": "chat.completion",
@@ -274,7 +231,7 @@ def encode_reply(reply: ChatReply, *, id: str, created: int) -> bytes:
         "choices": [
             {
                 "index": 0,
-                "message": _encode_message(reply.message, left),
+                "message": _encode_message(reply.message),
                 "logprobs": _encode_logprobs(reply),
                 "finish_reason": encode_reason(reply.finish_reason),
                 **choice,
@@ -286,7 +243,7 @@ def encode_reply(reply: ChatReply, *, id: str, created: int) -> bytes:
     return _encode(body | top)
 
 
-def _encode_message(message: Message, left: Object) -> Object:
+def _encode_message(message: Message) -> Object:
     parts = message.parts
     texts = [part.text for part in parts if isinstance(part, TextPart)]
     refusals = [part.text for part in parts if isinstance(part, RefusalPart)]
@@ -298,10 +255,11 @@ def _encode_message(message: Message, left: Object) -> Object:
         "content": "".join(texts) if texts else empty,
         "refusal": "".join(refusals) if refusals else None,
     }
-    item |= reasoning_fields([part for part in parts if isinstance(part, ReasoningPart)], WIRE_REASONING_FIELD)
+    shown = [part for part in parts if isinstance(part, ReasoningPart) and not part.redacted]
+    item |= reasoning_fields(shown, WIRE_REASONING_FIELD)
     if calls:
         item["tool_calls"] = calls
-    return left | message.extra | item
+    return message.extra | item
 
 
 def _encode_logprobs(reply: ChatReply) -> Object | None:
@@ -319,81 +277,6 @@ def logprobs_object(entries: Sequence[Any], *, refused: bool) -> Object:
 
 def encode_reason(reason: FinishReason) -> str:
     return "stop" if reason == "other" else reason
-
-
-def encode_usage(usage: Usage) -> Object:
-    """The usage object, with the details that OpenAI always sends."""
-    extra = dict(usage.extra)
-    prompt_details = extra.pop("prompt_tokens_details", None) or {}
-    completion_details = extra.pop("completion_tokens_details", None) or {}
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, **prompt_details},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens, **completion_details},
-        **extra,
-    }
-
-
-class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _WireUsage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class _UsageOnly(msgspec.Struct, gc=False):
-    usage: _WireUsage | None = None
-
-
-class _AnyUsage(msgspec.Struct, gc=False):
-    usage: Any = None
-
-
-_decode_usage_only = msgspec.json.Decoder(_UsageOnly).decode
-_decode_any_usage = msgspec.json.Decoder(_AnyUsage).decode
-
-
-def reply_usage(body: bytes) -> Usage | None:
-    """The token counts (no `extra`) of a whole reply's bytes, None where it tells none. All else in `body` is skipped."""
-    try:
-        usage = _decode_usage_only(body).usage
-    except msgspec.ValidationError:
-        return _unusual_usage(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if usage is None:
-        return None
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = (prompt.cached_tokens if prompt else None) or usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
-    reasoning = (completion.reasoning_tokens if completion else None) or 0
-    told = usage.completion_tokens
-    if reasoning and usage.total_tokens == usage.prompt_tokens + told + reasoning:
-        told += reasoning
-    return Usage(usage.prompt_tokens, told, cached, reasoning)
-
-
-def _unusual_usage(body: bytes) -> Usage | None:
-    try:
-        usage = _decode_any_usage(body).usage
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not isinstance(usage, dict):
-        return None
-    counted = read_usage(usage)
-    return Usage(counted.prompt_tokens, counted.completion_tokens, counted.cached_tokens, counted.reasoning_tokens)
 
 
 def reply_error(body: bytes, *, provider: str = "") -> JackfieldError | None:

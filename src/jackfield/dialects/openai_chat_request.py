@@ -219,7 +219,7 @@ def _schema_format(item: Object) -> ResponseFormat:
     at = "response_format.json_schema"
     if item.get("json_schema") is None and isinstance(item.get("schema"), dict):
         # llama.cpp's shorter spelling: the schema beside the type.
-        return ResponseFormat("json_schema", item["schema"], extra=rest(item, ("type", "json_schema", "schema")))
+        return ResponseFormat("json_schema", item["schema"], extra=_beside_schema(item, ("type", "json_schema", "schema")))
     detail = read_object(item.get("json_schema"), at)
     schema = detail.get("schema")
     return ResponseFormat(
@@ -227,8 +227,14 @@ def _schema_format(item: Object) -> ResponseFormat:
         None if schema is None else read_object(schema, f"{at}.schema"),
         read_optional_text(detail.get("name"), f"{at}.name"),
         read_flag(detail.get("strict"), f"{at}.strict"),
-        rest(item, ("type", "json_schema"), {"json_schema": rest(detail, ("schema", "name", "strict"))}),
+        rest(detail, ("schema", "name", "strict")) | _beside_schema(item, ("type", "json_schema")),
     )
+
+
+def _beside_schema(item: Object, known: tuple[str, ...]) -> Object:
+    """`ResponseFormat.extra` is the schema's; what stands a level above it keeps the name of that level."""
+    left = rest(item, known)
+    return {"response_format": left} if left else {}
 
 
 def encode_request(request: ChatRequest, quirks: ChatQuirks, *, model: str | None = None) -> tuple[bytes, list[str]]:
@@ -319,7 +325,9 @@ def _encode_format(response_format: ResponseFormat) -> Object:
             given = {"schema": response_format.schema, "strict": response_format.strict}
             detail: Object = {"name": response_format.name or "answer"}
             detail |= {name: value for name, value in given.items() if value is not None}
-            return with_extra({"type": "json_schema", "json_schema": detail}, response_format.extra, "json_schema")
+            beside = response_format.extra.get("response_format", {})
+            inner = {name: item for name, item in response_format.extra.items() if name != "response_format"}
+            return with_extra({"type": "json_schema", "json_schema": with_extra(detail, inner)}, beside)
 
 
 def _extra_fields(request: ChatRequest, quirks: ChatQuirks, warnings: list[str]) -> Object:

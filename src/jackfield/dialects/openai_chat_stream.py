@@ -28,24 +28,22 @@ from jackfield.core.events import (
 )
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
-from jackfield.dialects.json_value import Object, rest, with_extra
+from jackfield.dialects.json_value import Object, present, rest, with_extra
 from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
 from jackfield.dialects.openai_chat_reply import (
     WIRE_REASONING_FIELD,
     encode_reason,
-    encode_usage,
     logprobs_object,
     made_call_id,
-    present,
     read_arguments,
     read_content,
     read_logprobs,
     read_reason,
     read_reasoning,
-    read_usage,
     reply_extra,
     split_extra,
 )
+from jackfield.dialects.openai_chat_usage import encode_usage, read_usage
 from jackfield.dialects.openai_errors import encode_error, in_band_error
 
 DONE = b"[DONE]"
@@ -106,7 +104,9 @@ class StreamDecoder:
         self._usage: Usage | None = None
         self._logprobs: tuple[Any, ...] = ()
         self._early: Object = {}
-        self._late: tuple[Object, Object, Object] = ({}, {}, {})
+        self._late_top: Object = {}
+        self._late_choice: Object = {}
+        self._message_extra: Object = {}
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes. Raises Malformed, StreamBroken, or what an error in the stream maps to."""
@@ -180,7 +180,7 @@ class StreamDecoder:
         if not self._is_started:
             self._early |= present(extra)
         elif extra and extra != self._early:
-            self._late[0].update({name: value for name, value in present(extra).items() if self._early.get(name) != value})
+            self._late_top.update({name: value for name, value in present(extra).items() if self._early.get(name) != value})
 
     def _start(self, chunk: Object, events: list[Event]) -> None:
         if self._is_started:
@@ -198,7 +198,7 @@ class StreamDecoder:
         if choice.get("logprobs") is not None:
             self._logprobs += read_logprobs(choice["logprobs"])
         if not choice.keys() <= _CHOICE_FIELDS:
-            self._late[1].update(present(rest(choice, _CHOICE_FIELDS)))
+            self._late_choice.update(present(rest(choice, _CHOICE_FIELDS)))
         delta = _dict(choice.get("delta")) or _dict(choice.get("message"))
         if delta:
             self._delta(delta, events)
@@ -226,9 +226,9 @@ class StreamDecoder:
                 self._call(call, events)
         if isinstance(delta.get("function_call"), dict):
             self._call({"index": -1, "function": delta["function_call"]}, events)
-        merge_delta(self._late[2], present(rest(delta, (*_DELTA_FIELDS, *read))))
+        merge_delta(self._message_extra, present(rest(delta, (*_DELTA_FIELDS, *read))))
         if unknown:
-            merge_delta(self._late[2], {"content_parts": unknown})
+            merge_delta(self._message_extra, {"content_parts": unknown})
 
     def _part(self, kind: TextKind, events: list[Event]) -> int:
         if self._open is not None and self._open[1] == kind:
@@ -301,7 +301,7 @@ class StreamDecoder:
         if self._usage is not None:
             events.append(UsageReported(self._usage))
         reason, raw = read_reason(self._finish_reason, called=bool(self._calls), provider=self._provider)
-        events.append(Finished(reason, raw, reply_extra(*self._late)))
+        events.append(Finished(reason, raw, reply_extra(self._late_top, self._late_choice), self._message_extra))
 
 
 def merge_delta(into: Object, delta: Object) -> None:
@@ -332,6 +332,7 @@ class StreamEncoder:
         self._usage: Usage | None = None
         self._kinds: dict[int, PartKind] = {}
         self._call_numbers: dict[int, int] = {}
+        self._redacted: set[int] = set()
         self._prefix = self._prefixed()
 
     def _prefixed(self) -> bytes:
@@ -345,20 +346,17 @@ class StreamEncoder:
                 return self._part_started(event)
             case TextDelta(index, text, logprobs):
                 return self._text(index, text, logprobs)
-            case ReasoningDelta(_, text, signature):
-                delta: Object = {WIRE_REASONING_FIELD: text} if text else {}
-                if signature is not None:
-                    delta[SIGNATURE_FIELD] = signature
-                return self._plain(_encode(delta)) if delta else b""
+            case ReasoningDelta(index, text, signature):
+                return b"" if index in self._redacted else self._reasoning(text, signature)
             case ToolCallDelta(index, arguments):
                 call = {"index": self._call_numbers.get(index, 0), "function": {"arguments": arguments}}
                 return self._plain(_encode({"tool_calls": [call]})) if arguments else b""
             case UsageReported(usage):
                 self._usage = usage
                 return b""
-            case Finished(reason, _, extra):
-                top, choice, left = split_extra(extra)
-                return self._chunk(left, encode_reason(reason), choice, top)
+            case Finished(reason, _, extra, message_extra):
+                top, choice = split_extra(extra)
+                return self._chunk(message_extra, encode_reason(reason), choice, top)
             case PartEnded() | VoiceStarted() | VoiceEnded() | Verdict():
                 return b""
             case _:
@@ -375,13 +373,15 @@ class StreamEncoder:
         return encode_stream_error(error)
 
     def _started(self, extra: Object) -> bytes:
-        top, choice, left = split_extra(extra)
+        top, choice = split_extra(extra)
         self._same |= {name: top[name] for name in _EVERY_CHUNK if name in top}
         self._prefix = self._prefixed()
-        return self._chunk({**left, "role": "assistant", "content": ""}, None, choice, top)
+        return self._chunk({"role": "assistant", "content": ""}, None, choice, top)
 
     def _part_started(self, event: PartStarted) -> bytes:
         self._kinds[event.index] = event.kind
+        if event.is_redacted:
+            self._redacted.add(event.index)
         if event.kind != "tool_call":
             return b""
         number = len(self._call_numbers)
@@ -393,6 +393,12 @@ class StreamEncoder:
             "function": {"name": event.name, "arguments": ""},
         }
         return self._plain(_encode({"tool_calls": [with_extra(call, event.extra, "function")]}))
+
+    def _reasoning(self, text: str, signature: str | None) -> bytes:
+        delta: Object = {WIRE_REASONING_FIELD: text} if text else {}
+        if signature is not None:
+            delta[SIGNATURE_FIELD] = signature
+        return self._plain(_encode(delta)) if delta else b""
 
     def _text(self, index: int, text: str, logprobs: tuple[Any, ...]) -> bytes:
         refused = self._kinds.get(index) == "refusal"
