@@ -215,7 +215,8 @@ class FineTunes(Protocol):
 class ProviderCard(msgspec.Struct, frozen=True):
     """What is known of a provider type before any instance exists: shown in lists, without network.
 
-    `key_env` names the environment variable (aliases after it) that usually holds its key; `default_url` where it usually is.
+    `key_env` names the environment variable (aliases after it) that usually holds its key; `default_url` where it usually is;
+    `config_aliases` maps other spellings of config keys to those in `config_keys`.
     """
 
     id: str
@@ -233,6 +234,7 @@ class ProviderCard(msgspec.Struct, frozen=True):
     hint: str | None = None
     limits: tuple[str, ...] = ()
     config_keys: tuple[str, ...] = ()
+    config_aliases: dict[str, str] = {}
 
 
 class SecretSource(Protocol):

@@ -170,4 +170,5 @@ def card_of(preset: Preset, platform: str = sys.platform) -> ProviderCard:
         hint=preset.hint,
         limits=limits,
         config_keys=OpenAIConfig.__struct_fields__,
+        config_aliases=dict(KEY_ALIASES),
     )
