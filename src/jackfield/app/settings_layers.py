@@ -14,7 +14,7 @@ import yaml
 
 from jackfield.app.settings_file import FileValues, KeyPath
 from jackfield.app.settings_problem import Problem
-from jackfield.app.settings_providers import BLOCK_KEYS, KEY_ALIASES, KnownProviders
+from jackfield.app.settings_providers import BLOCK_KEYS, KnownProviders
 from jackfield.app.settings_tree import Settings, SlotSettings
 from jackfield.core.parameters import did_you_mean
 
@@ -121,7 +121,8 @@ class FileLayer:
                 self._block_key(provider_id, key, inner, (*stands_at, key))
 
     def _block_key(self, provider_id: str, key: str, value: Any, stands_at: KeyPath) -> None:
-        path = ("providers", provider_id, KEY_ALIASES.get(key, key))
+        assert self._known is not None
+        path = ("providers", provider_id, self._known.key(provider_id, key))
         if path in self.leaves:
             self._problem(stands_at, f"says again what {self.leaves[path].origin} says: keep one")
         else:
@@ -182,9 +183,8 @@ class EnvironmentLayer:
         for name in self._known.names:
             spelt = re.sub(r"[^A-Z0-9]", "_", name.upper()) + "_"
             if rest.startswith(spelt):
-                key = rest.removeprefix(spelt).lower()
-                key = KEY_ALIASES.get(key, key)
                 provider_id = self._known.canonical(name) or name
+                key = self._known.key(provider_id, rest.removeprefix(spelt).lower())
                 if key in BLOCK_KEYS or key in (self._known.keys(provider_id) or ()):
                     return ("providers", provider_id, key)
         return None

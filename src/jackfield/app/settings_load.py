@@ -24,7 +24,7 @@ from jackfield.app.settings_layers import (
     leaf_types,
 )
 from jackfield.app.settings_problem import Problem, SettingsInvalid
-from jackfield.app.settings_providers import BLOCK_KEYS, KEY_ALIASES, ONLY_OURS, PARAMETER_KEYS, CardSource, KnownProviders
+from jackfield.app.settings_providers import BLOCK_KEYS, ONLY_OURS, PARAMETER_KEYS, CardSource, KnownProviders
 from jackfield.app.settings_tree import ProviderBlock, ProviderSettings, Settings, SlotSettings, as_plain
 from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import did_you_mean, normalise
@@ -212,9 +212,11 @@ class _Tree:
         return self._convert(path, leaf, type_)
 
     def _check_key(self, path: KeyPath, leaf: Leaf, provider_id: str, key: str) -> None:
-        known = self._known.keys(provider_id) if self._known else None
-        if known is not None and key not in ONLY_OURS and KEY_ALIASES.get(key, key) not in known and key not in known:
-            near = did_you_mean(key, [*sorted(known), *ONLY_OURS, *KEY_ALIASES])
+        if self._known is None:
+            return
+        known = self._known.keys(provider_id)
+        if known is not None and key not in ONLY_OURS and self._known.key(provider_id, key) not in known:
+            near = did_you_mean(key, [*sorted(known), *ONLY_OURS])
             self._problem(path, leaf, f"{provider_id} has no key {key!r}{near}")
 
     def _check_slot_config(self, path: KeyPath, leaf: Leaf, config: dict[str, Any]) -> None:

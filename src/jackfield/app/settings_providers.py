@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 CardSource = Callable[[Sequence[str], bool], Sequence[ProviderCard]]
 
 ONLY_OURS = frozenset({"enabled", "consent"})
-KEY_ALIASES: Mapping[str, str] = {
-    "verify_ssl": "verify_tls",
-    "url": "base_url",
-    "endpoint": "base_url",
-    "model_id": "model",
-    "key": "api_key",
-}
 BLOCK_KEYS = frozenset(ProviderBlock.__struct_fields__) - {"parameters", "own"}
 PARAMETER_KEYS = frozenset(
     name for canonical, names in SYNONYMS.items() if canonical in Generation.__struct_fields__ for name in (canonical, *names)
@@ -67,6 +60,10 @@ class KnownProviders:
     def canonical(self, name: str) -> str | None:
         """The id behind an id or alias, compared as the registrar does."""
         return self._ids.get(self._fold(name))
+
+    def key(self, provider_id: str, spelt: str) -> str:
+        """The one spelling of a key, from any that the provider takes."""
+        return self.cards[provider_id].config_aliases.get(spelt, spelt)
 
     def keys(self, provider_id: str) -> Collection[str] | None:
         """Keys that a block or slot may hold besides ours; None where the card declares none and so takes any."""

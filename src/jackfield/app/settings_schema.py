@@ -3,12 +3,12 @@
 Nothing is written by hand here that the tree or a card already says, so a plugin's provider is in it without more code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from jackfield.app.settings_providers import BLOCK_KEYS, KEY_ALIASES, ONLY_OURS
+from jackfield.app.settings_providers import BLOCK_KEYS, ONLY_OURS
 from jackfield.app.settings_tree import ProviderBlock, Settings
 from jackfield.core.contracts import ProviderCard
 from jackfield.core.parameters import SYNONYMS
@@ -50,25 +50,27 @@ class _Blocks:
 
     def __init__(self) -> None:
         self.definitions: Schema = {}
-        self._names: dict[frozenset[str], str] = {}
+        self._names: dict[tuple[frozenset[str], frozenset[tuple[str, str]]], str] = {}
         self._common = _properties(ProviderBlock)
         self._parameters = _parameters()
 
     def reference(self, card: ProviderCard) -> Schema:
-        keys = frozenset(card.config_keys)
-        if keys not in self._names:
-            self._names[keys] = f"block_{len(self._names) + 1}"
-            self.definitions[self._names[keys]] = self._definition(keys)
+        keys, aliases = frozenset(card.config_keys), frozenset(card.config_aliases.items())
+        shape = (keys, aliases)
+        if shape not in self._names:
+            self._names[shape] = f"block_{len(self._names) + 1}"
+            self.definitions[self._names[shape]] = self._definition(keys, dict(sorted(aliases)))
         place = card.default_url or (f"port {card.default_port}" if card.default_port else card.type)
-        return {"$ref": f"#/$defs/{self._names[keys]}", "description": f"{card.display_name} ({place})"}
+        return {"$ref": f"#/$defs/{self._names[shape]}", "description": f"{card.display_name} ({place})"}
 
-    def _definition(self, keys: frozenset[str]) -> Schema:
+    def _definition(self, keys: frozenset[str], spellings: Mapping[str, str]) -> Schema:
         common = {key: value for key, value in self._common.items() if not keys or key in keys or key in ONLY_OURS}
         own: Schema = {key: {} for key in sorted(keys - BLOCK_KEYS)}
-        aliases = {alias: common[key] for alias, key in KEY_ALIASES.items() if key in common}
+        known = {**self._parameters, **own, **common}
+        aliases = {alias: known[key] for alias, key in spellings.items() if key in known}
         return {
             "type": ["object", "null"],
-            "properties": {**self._parameters, **own, **common, **aliases},
+            "properties": {**known, **aliases},
             "additionalProperties": not keys,
         }
 
