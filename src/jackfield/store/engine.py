@@ -91,7 +91,7 @@ class Database:
         if self.path.stat().st_size <= FULL_CHECK_BYTES:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise _damage(str(verdict))
+                raise _damage(" ".join(str(verdict).split()))
         migrate(connection, self.path)
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> JackfieldError:

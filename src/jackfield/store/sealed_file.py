@@ -37,14 +37,14 @@ class SealedFile:
 
     def read(self) -> dict[str, str]:
         """All pairs; empty where nothing was ever stored. Writes nothing."""
-        from cryptography.fernet import Fernet, InvalidToken
-
         try:
             sealed = self.path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise self._unreadable(error.strerror or "it cannot be read") from error
+        from cryptography.fernet import Fernet, InvalidToken
+
         try:
             return msgspec.json.decode(Fernet(self.key_path.read_bytes()).decrypt(sealed), type=dict[str, str])
         except FileNotFoundError:
