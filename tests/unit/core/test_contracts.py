@@ -48,7 +48,6 @@ def test_the_kinds_of_provider_are_four() -> None:
         msgspec.convert({"id": "x", "type": "x", "display_name": "X"}, ProviderCard)
 
 
-@pytest.mark.behaviour("ADPT-27")
 def test_a_card_tells_its_capabilities_without_an_instance() -> None:
     card = ProviderCard("x", "api", "X")
     assert card.capabilities.streaming
