@@ -138,7 +138,8 @@ def error_object(error: JackfieldError) -> dict[str, Any]:
         "param": error.param,
         "code": error.code,
     }
-    known = {"slot": error.slot, "provider": error.provider, "request_id": error.request_id}
+    slot = None if error.slot is None else int(error.slot)  # a SlotNumber has no place in JSON
+    known = {"slot": slot, "provider": error.provider, "request_id": error.request_id}
     return found | {name: value for name, value in known.items() if value is not None}
 
 

@@ -3,7 +3,8 @@
 The one file that decides how Litestar is set up: no debug pages, no CORS, no templates, no access to anything outside.
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
@@ -20,16 +21,18 @@ from jackfield.doors.control.reading import StrictRequest, refuse_unknown_query
 from jackfield.doors.control.record_routes import RECORD_ROUTES
 from jackfield.doors.control.slot_routes import SLOT_ROUTES
 from jackfield.doors.control.source_routes import SOURCE_ROUTES
+from jackfield.gateway.client import Receive, Scope, Send
 
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 PREFIX = "/control/v1"
 QUERY_NAMES = frozenset({"limit", "refresh"})
 
 
-def create_control_app(panel: ControlPanel) -> Litestar:
+def create_control_app(panel: ControlPanel) -> ASGIApp:
     """The control door's app. It serves full paths (`/control/v1/...`) and needs no lifespan events."""
     streams = EventStreams(panel.registry.subscribe, keep_alive_s=panel.keep_alive_s, max_listeners=panel.max_listeners)
     discovered = Discovered(panel.discover, panel.clock)
-    return Litestar(
+    app = Litestar(
         route_handlers=[Router(PREFIX, route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES])],
         dependencies={
             "panel": Provide(lambda: panel, sync_to_thread=False),
@@ -45,6 +48,7 @@ def create_control_app(panel: ControlPanel) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    return cast("ASGIApp", app)
 
 
 async def _check_query(request: Request[Any, Any, Any]) -> None:

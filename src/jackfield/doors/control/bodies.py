@@ -15,11 +15,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 InvokeMode = Literal["auto", "embed", "generate"]
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Strict and frozen: what every body here is."""
-
-
-class PlugBody(Body):
+class PlugBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to plug in. `config` is the provider's own settings, left out: those saved for this provider.
 
     A secret in `config` is a reference such as `env:GROQ_API_KEY`; a literal one is put away and replaced by its reference.
@@ -37,11 +33,11 @@ class PlugBody(Body):
     require_ready: bool = True
 
 
-class CloneBody(Body):
+class CloneBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_SLOTS)] = 1
 
 
-class MutateBody(Body):
+class MutateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seeded noise (`rate`: share of settings touched, `scale`: how far, both above 0, at most 1), named `settings`, or both.
 
     An empty body is a little noise.
@@ -53,23 +49,23 @@ class MutateBody(Body):
     settings: dict[str, Any] | None = None
 
 
-class SwapBody(Body):
+class SwapBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     a: int
     b: int
 
 
-class RenameBody(Body):
+class RenameBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
 
 
-class RestoreBody(Body):
+class RestoreBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`key` as `grab` gave it; `slot` left out means the first free one."""
 
     key: Name
     slot: int | None = None
 
 
-class PlugModelBody(Body):
+class PlugModelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model` is a model file or name on this machine, or the http(s) address of an OpenAI-compatible server."""
 
     model: Name
@@ -77,7 +73,7 @@ class PlugModelBody(Body):
     consent: bool = False
 
 
-class InvokeBody(Body):
+class InvokeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`messages` (OpenAI's shape) takes the place of `text`. `max_tokens` 0 means the model's own limit."""
 
     text: str = ""

@@ -6,14 +6,21 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Dependency, Parameter
+from litestar.params import PathParameter, SkipValidation
 
+from jackfield.doors.control.discovered import Discovered
+from jackfield.doors.control.event_stream import EventStreams
 from jackfield.doors.control.panel import ControlPanel
 
-# Litestar would look into the types of the panel's parts; it is ours and needs no validation.
-Held = Annotated[ControlPanel, Dependency(skip_validation=True)]
-SlotText = Annotated[str, Parameter(description="The slot's number, from 0.", schema_extra={"type": "integer", "minimum": 0})]
+# Litestar would look into the types of the parts; they are ours and need no validation.
+Held = NamedDependency[SkipValidation[ControlPanel]]
+Streams = NamedDependency[SkipValidation[EventStreams]]
+Looked = NamedDependency[SkipValidation[Discovered]]
+SlotText = Annotated[
+    str, PathParameter(description="The slot's number, from 0.", schema_extra={"type": "integer", "minimum": 0})
+]
 
 
 class ErrorFacts(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
@@ -26,7 +26,7 @@ class Ledger(msgspec.Struct, frozen=True):
 @look("/ledger", summary="What was asked, of whom, how it ended")
 async def show_ledger(
     panel: Held,
-    limit: Annotated[int, Parameter(ge=0, le=MAX_ROWS, description="How many rows, newest first.")] = 100,
+    limit: Annotated[int, QueryParameter(ge=0, le=MAX_ROWS, description="How many rows, newest first.")] = 100,
 ) -> Ledger:
     if panel.ledger is None:
         raise NotFound("this gateway keeps no ledger: set ledger.enabled to true and start it again", code="no_ledger")

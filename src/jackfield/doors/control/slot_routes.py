@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar.params import JSONBody
 
 from jackfield.doors.control.bodies import (
     CloneBody,
@@ -82,7 +83,7 @@ async def show_slot(panel: Held, slot: SlotText) -> SlotView:
 
 
 @change("/slots/{slot:str}/plug", summary="Plug a provider in; what was there drains and goes")
-async def plug(panel: Held, slot: SlotText, data: PlugBody) -> SlotView:
+async def plug(panel: Held, slot: SlotText, data: JSONBody[PlugBody]) -> SlotView:
     number = slot_number(slot)
     await panel.registry.plug(
         number,
@@ -106,13 +107,13 @@ async def unplug(panel: Held, slot: SlotText) -> Unplugged:
 
 
 @change("/slots/{slot:str}/clone", summary="Copy a slot into the next free ones")
-async def clone(panel: Held, slot: SlotText, data: CloneBody | None = None) -> Changed:
+async def clone(panel: Held, slot: SlotText, data: JSONBody[CloneBody | None] = None) -> Changed:
     clones = await panel.registry.clone_slot(slot_number(slot), (data or CloneBody()).count, actor=ACTOR)
     return Changed(_views(panel, clones))
 
 
 @change("/slots/{slot:str}/mutate", summary="Change generation settings: noise, or by name")
-async def mutate(panel: Held, slot: SlotText, data: MutateBody | None = None) -> Mutated:
+async def mutate(panel: Held, slot: SlotText, data: JSONBody[MutateBody | None] = None) -> Mutated:
     number = slot_number(slot)
     wish = data or MutateBody()
     changed = await panel.registry.mutate_slot(number, wish.rate, wish.scale, wish.seed, settings=wish.settings, actor=ACTOR)
@@ -120,7 +121,7 @@ async def mutate(panel: Held, slot: SlotText, data: MutateBody | None = None) ->
 
 
 @change("/slots/{slot:str}/rename", summary="Name a slot; clients may use the name as a model")
-async def rename(panel: Held, slot: SlotText, data: RenameBody) -> SlotView:
+async def rename(panel: Held, slot: SlotText, data: JSONBody[RenameBody]) -> SlotView:
     number = slot_number(slot)
     await panel.registry.rename_slot(number, data.name, actor=ACTOR)
     return _view(panel, number)
@@ -133,7 +134,7 @@ async def grab(panel: Held, slot: SlotText) -> Grabbed:
 
 
 @change("/slots/{slot:str}/invoke", summary="Ask one slot, without a client")
-async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, data: InvokeBody) -> dict[str, Any]:
+async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, data: JSONBody[InvokeBody]) -> dict[str, Any]:
     work = panel.registry.invoke_slot(
         slot_number(slot), data.text, mode=data.mode, max_tokens=data.max_tokens, messages=data.messages
     )
@@ -141,7 +142,7 @@ async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, d
 
 
 @change("/slots/swap", summary="Exchange two slots")
-async def swap(panel: Held, data: SwapBody) -> Changed:
+async def swap(panel: Held, data: JSONBody[SwapBody]) -> Changed:
     await panel.registry.swap_slots(data.a, data.b, actor=ACTOR)
     return Changed(_views(panel, (data.a, data.b)))
 
@@ -153,12 +154,12 @@ async def undo(panel: Held) -> Undone:
 
 
 @change("/slots/restore", summary="Put back what was grabbed")
-async def restore(panel: Held, data: RestoreBody) -> SlotView:
+async def restore(panel: Held, data: JSONBody[RestoreBody]) -> SlotView:
     return _view(panel, await panel.registry.restore_slot(data.key, data.slot, actor=ACTOR))
 
 
 @change("/slots/plug-model", summary="Plug a local model into the first free slot")
-async def plug_model(panel: Held, data: PlugModelBody) -> PluggedModel:
+async def plug_model(panel: Held, data: JSONBody[PlugModelBody]) -> PluggedModel:
     done = await panel.registry.plug_model(data.model, data.name, consent=data.consent, actor=ACTOR)
     return PluggedModel(_view(panel, done["slot"]), done["model"], done["limits"])
 

@@ -4,15 +4,14 @@ Only discovery and the status route ask a source anything, and only for as long 
 """
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.params import Dependency
+from litestar.params import FromPath, FromQuery
 
 from jackfield.core.errors import NotFound
-from jackfield.doors.control.discovered import Discovered
-from jackfield.doors.control.given import Held, look, take_back
+from jackfield.doors.control.given import Held, Looked, look, take_back
 from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.doors.control.views import Consents, ModelList, ProviderList, ProviderView, Standing, model_view, slot_view
@@ -52,7 +51,7 @@ async def list_providers(panel: Held) -> ProviderList:
 
 
 @look("/providers/{provider:str}", summary="One provider, by id or alias")
-async def show_provider(panel: Held, provider: str) -> ProviderView:
+async def show_provider(panel: Held, provider: FromPath[str]) -> ProviderView:
     return _provider_view(panel, panel.registrar.canonical(provider))
 
 
@@ -75,7 +74,7 @@ async def list_consents(panel: Held) -> Consents:
 
 
 @take_back("/consents/{provider:str}", summary="Take a consent back; the gate refuses its hosts from now on")
-async def revoke_consent(panel: Held, provider: str) -> Consents:
+async def revoke_consent(panel: Held, provider: FromPath[str]) -> Consents:
     provider_id = panel.registrar.canonical(provider)
     if not await _revoke(panel, provider_id):
         raise NotFound(f"{provider_id} has no consent to take back", provider=provider_id, param="provider")
@@ -86,8 +85,8 @@ async def revoke_consent(panel: Held, provider: str) -> Consents:
 async def discovery(
     request: Request[Any, Any, Any],
     panel: Held,
-    discovered: Annotated[Discovered, Dependency(skip_validation=True)],
-    refresh: bool = False,
+    discovered: Looked,
+    refresh: FromQuery[bool] = False,
 ) -> Found:
     found = await while_client_stays(request.receive, discovered.look(refresh=refresh))
     return Found(discovered.at, found)

@@ -26,7 +26,7 @@ class Resolve:
     def __call__(self, call: Call) -> None:
         """Sets the call's slot, binding and model. Raises ModelNotFound, SlotEmpty, SlotOutOfRange or BadRequest."""
         slot, call.model = self.find(call.model_text)
-        call.slot_number = slot.number
+        call.slot_number = int(slot.number)
         call.binding = _live(slot)
 
     def find(self, text: str) -> tuple[Slot, str | None]:

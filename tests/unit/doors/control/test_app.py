@@ -230,8 +230,8 @@ async def test_shows_every_slot_empty_ones_too(door: Door) -> None:
 
 @pytest.mark.behaviour("CTRL-01")
 async def test_every_operation_shows_the_slots_as_they_are_after_it(door: Door) -> None:
-    plugged = await door.post("slots/0/plug", {"provider": "parrot", "generation": {"temperature": 0.5}, "role": "embed"})
-    assert (plugged["provider"], plugged["generation"], plugged["role"]) == ("echo", {"temperature": 0.5}, "embed")
+    plugged = await door.post("slots/0/plug", {"provider": "parrot", "generation": {"temperature": 0.5}, "role": "chat"})
+    assert (plugged["provider"], plugged["generation"], plugged["role"]) == ("echo", {"temperature": 0.5}, "chat")
     assert (await door.post("slots/0/rename", {"name": "polly"}))["name"] == "polly"
 
     clones = await door.post("slots/0/clone", {"count": 2})
@@ -454,7 +454,7 @@ async def test_tells_events_to_whoever_listens_and_stops_when_they_leave(door: D
             assert await anext(lines) == ": listening"
             await client.post(f"{address}/slots/4/plug", json={"provider": "echo"})
             await client.post(f"{address}/slots/4/rename", json={"name": "tweety"})
-            heard = []
+            heard: list[dict[str, Any]] = []
             async with asyncio.timeout(5):
                 while len(heard) < 2:
                     line = await anext(lines)

@@ -1,5 +1,7 @@
 """No secret leaves in an answer: by its field's name, by its shape, by its value."""
 
+from typing import Any
+
 import pytest
 
 from jackfield.doors.control.masking import masked_config, masked_text
@@ -9,7 +11,7 @@ CANARY = "sk-canary-0123456789abcdef"
 
 @pytest.mark.behaviour("SLOT-04")
 def test_references_stay_and_secrets_go() -> None:
-    config = {
+    config: dict[str, Any] = {
         "api_key": "env:GROQ_API_KEY",
         "headers": {"Authorization": f"Bearer {CANARY}", "x-title": "hello"},
         "extra_body": {"user_token": "plainsecret"},
