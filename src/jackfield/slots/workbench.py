@@ -1,0 +1,54 @@
+"""Where providers are made: the known types, and the tools of one event loop."""
+
+from dataclasses import dataclass
+
+from jackfield.core.contracts import Provider, ProviderTools, SecretSource
+from jackfield.core.errors import JackfieldError
+from jackfield.providers.registry import Registrar
+from jackfield.slots.live import LiveProvider
+from jackfield.slots.metrics import SlotMetrics
+from jackfield.slots.slot import Binding, SlotSpec
+from jackfield.transport.egress import EgressGate
+from jackfield.transport.http1 import HttpClient
+from jackfield.transport.web import WebClient
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The tools that providers are given (core/contracts.py ProviderTools). `http` and `web` belong to one event loop."""
+
+    http: HttpClient
+    web: WebClient
+    secrets: SecretSource
+    models_dir: str | None = None
+
+    @classmethod
+    def fresh(cls, gate: EgressGate, secrets: SecretSource, models_dir: str | None = None) -> "Toolbox":
+        return cls(HttpClient(gate), WebClient(gate), secrets, models_dir)
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+
+
+class Workbench:
+    """Makes providers and bindings; opens no connection."""
+
+    def __init__(self, types: Registrar, tools: ProviderTools, gate: EgressGate) -> None:
+        self.types = types
+        self.tools = tools
+        self.gate = gate
+
+    def make(self, spec: SlotSpec, *, metrics: SlotMetrics | None = None) -> Binding:
+        """Raises ProviderNotFound, BadRequest, AuthFailed or MissingExtra."""
+        provider_type = self.types.get(spec.provider)
+        try:
+            provider = provider_type.create(spec.config, self.tools)
+        except JackfieldError as error:
+            error.provider = error.provider or spec.provider
+            raise
+        assert isinstance(provider, Provider)
+        return Binding(LiveProvider(provider, provider_type.card, metrics=metrics), spec)
+
+    def elsewhere(self) -> "Workbench":
+        """The same for another event loop, with tools of its own: close those there."""
+        return Workbench(self.types, Toolbox.fresh(self.gate, self.tools.secrets, self.tools.models_dir), self.gate)
