@@ -35,14 +35,14 @@ def resolve_model(name: str, models_dir: str | None) -> Path:
 
     Raises BadRequest for a relative name that leaves `models_dir`, ModelNotFound saying where was looked.
     """
-    written = Path(name).expanduser()
+    written = Path(os.path.expanduser(name))
     if written.is_absolute():
-        return _existing([written, written.with_name(f"{written.name}.gguf")], name, str(written.parent))
+        return _existing([written, Path(f"{written}.gguf")], name, str(written.parent))
     if models_dir is None:
         raise BadRequest(
             f"{name!r} is not a whole path and no models_dir is set: give the path, or set models_dir", param="model"
         )
-    folder = Path(models_dir).expanduser().absolute()
+    folder = Path(os.path.expanduser(models_dir)).absolute()
     inside = Path(os.path.normpath(folder / written))
     if folder not in inside.parents:
         raise BadRequest(
@@ -70,7 +70,7 @@ def list_models(models_dir: str | None) -> list[Path]:
     """GGUF models below `models_dir`, sorted; projectors and the later parts of split files left out."""
     if models_dir is None:
         return []
-    found = sorted(_walk(Path(models_dir).expanduser(), MAX_DEPTH))
+    found = sorted(_walk(Path(os.path.expanduser(models_dir)), MAX_DEPTH))
     return [path for path in found if not path.name.startswith("mmproj") and not _is_later_part(path.stem)][:MAX_LISTED]
 
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -98,6 +98,7 @@ class LocalLlama:
         hint="install the engine with: pip install 'jackfield[local]'",
         limits=("GGUF text models", "one model per slot", "embeddings only with `embedding: true`, and then no chat"),
         config_keys=LocalConfig.__struct_fields__,
+        config_aliases=dict(_ALIASES),
     )
 
     def __init__(self, config: LocalConfig, generation: Generation, models_dir: str | None) -> None:
@@ -160,10 +161,11 @@ class LocalLlama:
 
     async def _events(self, chunks: AsyncIterator[str], warnings: list[str]) -> AsyncGenerator[Event, None]:
         try:
-            async for event in _decoded(chunks):
-                if warnings and isinstance(event, Started):
-                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                yield event
+            async with aclosing(_decoded(chunks)) as events:
+                async for event in events:
+                    if warnings and isinstance(event, Started):
+                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
+                    yield event
         except JackfieldError as error:
             raise self._failed(error, "chat") from error.__cause__
 

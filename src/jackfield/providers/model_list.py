@@ -4,7 +4,7 @@ Pure: bytes in, profiles out. Unknown facts stay None; nothing is guessed from a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -96,21 +96,22 @@ def _told(abilities: Mapping[str, bool], names: frozenset[str]) -> bool | None:
     return any(known) if known else None
 
 
-def select(
-    profiles: Iterable[ModelProfile],
-    *,
-    contains: str | None = None,
-    vision: bool | None = None,
-    tools: bool | None = None,
-    min_context: int | None = None,
-) -> tuple[ModelProfile, ...]:
-    """The profiles that fit: `contains` in id or name (any case), facts as *known*: an unknown one does not fit."""
-    needle = (contains or "").lower()
+class Wanted(TypedDict, total=False):
+    """Which models to list: `contains` in id or name (any case), and facts as *known*: an unknown one does not fit."""
+
+    contains: str
+    vision: bool
+    tools: bool
+    min_context: int
+
+
+def select(profiles: Iterable[ModelProfile], **wanted: Unpack[Wanted]) -> tuple[ModelProfile, ...]:
+    """The profiles that fit, in their order; all of them if nothing is wanted."""
+    needle = wanted.get("contains", "").lower()
     return tuple(
         profile
         for profile in profiles
         if needle in f"{profile.id} {profile.name or ''}".lower()
-        and (vision is None or profile.vision is vision)
-        and (tools is None or profile.tools is tools)
-        and (min_context is None or (profile.context_length or 0) >= min_context)
+        and all(getattr(profile, fact) is wanted[fact] for fact in ("vision", "tools") if fact in wanted)
+        and (profile.context_length or 0) >= wanted.get("min_context", 0)
     )

@@ -6,10 +6,10 @@ what a provider is called never decides anything. A thin subclass with a `preset
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import msgspec
 
@@ -44,7 +44,7 @@ from jackfield.dialects import openai_chat
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
-from jackfield.providers.model_list import decode_models
+from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
 from jackfield.providers.presets import Preset, load_presets
 from jackfield.providers.refusal import read_refusal
@@ -55,6 +55,7 @@ _log = logging.getLogger("jackfield.providers")
 LOOK_TIMEOUTS = Timeouts(connect_s=3.0, first_byte_s=10.0, idle_s=10.0, total_s=15.0)
 """For looks (models, probe): they are small answers, whatever the slot's own timeouts are."""
 MAX_HEADS = 32
+MAX_REMEMBERED = 256
 
 
 class OpenAICompatible:
@@ -85,7 +86,9 @@ class OpenAICompatible:
         self._model = config.model or self.preset.default_model
         self._first_model: str | None = None
         self._facts: dict[str, ModelProfile] = {}
+        self._bounds: dict[str, tuple[int | None, bool]] = {}
         self._vision = config.vision
+        self._max_context = config.max_context
         self.capabilities = self._capabilities(config.max_context, config.vision)
         self.info = ProviderInfo(
             id=self.card.id,
@@ -94,10 +97,6 @@ class OpenAICompatible:
             dialect=openai_chat.NAME,
             hosts=() if self._endpoint.unix_path else (f"{self._endpoint.host}:{self._endpoint.port}",),
         )
-        if not config.verify_tls:
-            _log.warning(
-                "%s: TLS certificates are not verified (verify_tls: false): anyone between can read along", self.card.id
-            )
 
     @classmethod
     def create(cls, config: Mapping[str, Any], tools: ProviderTools) -> Self:
@@ -115,11 +114,9 @@ class OpenAICompatible:
         """The upstream's own bytes for a request in the OpenAI dialect. Raises the mapped error for any status above 299."""
         model = call.model or self._model or await self._chosen_model()
         fields = call.fields
-        if self._defaults:
+        if self._defaults and call.path == openai_chat.PATH:
             fields = _with_defaults(self._defaults, fields)
-        messages = fields.get("messages")
-        if messages is not None:
-            self._check_raw(fields, bytes(messages), model)
+        self._check_raw(fields, model)
         if self._strict and (dropped := self._plan.dropped(fields, model=model)):
             raise self._strictly(dropped)
         body = self._plan.splice(fields, model=model, stream=call.stream)
@@ -145,10 +142,11 @@ class OpenAICompatible:
         try:
             kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
             source = self._streamed(reply) if kind.startswith(b"text/event-stream") else self._whole(reply)
-            async for event in source:
-                if warnings and isinstance(event, Started):
-                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                yield event
+            async with aclosing(source):
+                async for event in source:
+                    if warnings and isinstance(event, Started):
+                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
+                    yield event
         except JackfieldError as error:
             raise self._failed(error, "chat", model) from error.__cause__
 
@@ -184,19 +182,33 @@ class OpenAICompatible:
     def _strictly(self, warnings: list[str]) -> NotSupported:
         return NotSupported(f"strict is set, and this cannot be sent as written: {'; '.join(warnings)}", provider=self.card.id)
 
-    def _check_raw(self, fields: Mapping[str, msgspec.Raw], messages: bytes, model: str) -> None:
-        """Decodes the request only if its size or an image in it could be a reason to refuse it."""
-        facts = self._facts_of(model)
-        window = (facts.context_length if facts else None) or self.capabilities.max_context
-        answer = max((int(fields[name]) for name in _ANSWER_LIMITS if _is_number(fields.get(name))), default=0)
+    def _check_raw(self, fields: Mapping[str, msgspec.Raw], model: str) -> None:
+        """Decodes the request only if its size, or an image in it, could be a reason to refuse it."""
+        window, sees = self._bounds.get(model) or self._learn_bounds(model)
+        if window is None and sees:
+            return
+        messages = bytes(fields.get("messages", b""))
+        answer = max((int(bytes(fields[name])) for name in _ANSWER_LIMITS if _is_number(fields.get(name))), default=0)
         too_long = window is not None and len(messages) // BYTES_PER_TOKEN + answer > window
-        if too_long or (b'"image_url"' in messages and not sees_images(self.capabilities, facts)):
-            check_fit(openai_chat.decode_request(fields), model, self.card.id, self.capabilities, facts)
+        if messages and (too_long or (not sees and b'"image_url"' in messages)):
+            check_fit(openai_chat.decode_request(fields), model, self.card.id, self.capabilities, self._facts_of(model))
 
-    async def list_models(self) -> tuple[ModelProfile, ...]:
-        """What it offers now, with documented facts filled in; for a service without a list, the documented names."""
+    def _learn_bounds(self, model: str) -> tuple[int | None, bool]:
+        facts = self._facts_of(model)
+        window = facts.context_length or self.capabilities.max_context
+        found = (window, sees_images(self.capabilities, facts))
+        if len(self._bounds) < MAX_REMEMBERED:
+            self._bounds[model] = found
+        return found
+
+    async def list_models(self, **wanted: Unpack[Wanted]) -> tuple[ModelProfile, ...]:
+        """What it offers now and is `wanted`, with documented facts filled in.
+
+        A service without a list offers the documented names. Raises Upstream errors and AuthFailed.
+        """
         if not self._quirks.models_path:
-            return tuple(self._merged(ModelProfile(name)) for name in self.card.capabilities.supported_models)
+            names = self.card.capabilities.supported_models
+            return select((self._merged(ModelProfile(name, source=self.card.docs)) for name in names), **wanted)
         try:
             reply = await self._look(self._quirks.models_path)
             if reply.status >= 300:
@@ -206,10 +218,11 @@ class OpenAICompatible:
             raise self._failed(error, "list models", None) from error.__cause__
         profiles = tuple(self._merged(profile) for profile in listed)
         self._facts = {profile.id: profile for profile in profiles}
+        self._bounds.clear()
         if self._first_model not in self._facts:
             self._first_model = profiles[0].id if profiles else None
         self._note("list models", None)
-        return profiles
+        return select(profiles, **wanted)
 
     async def probe(self) -> ProbeResult:
         """Asks for the model list, never for a completion. A source that is down is reported, with what to do."""
@@ -311,20 +324,17 @@ class OpenAICompatible:
         listed = ", ".join(models[:5]) + (", ..." if len(models) > 5 else "")
         return f"model {self._model!r} is not loaded there; it serves {listed}"
 
-    def _facts_of(self, model: str) -> ModelProfile | None:
-        return self._facts.get(model) or (self.preset.facts(model) if self.preset.models else None)
+    def _facts_of(self, model: str) -> ModelProfile:
+        return self._facts.get(model) or self._merged(ModelProfile(model))
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
+        """What the person says counts most, then what the source lists, then what is documented."""
+        said: dict[str, Any] = {"vision": self._vision, "context_length": self._max_context}
         known = self.preset.facts(profile.id) if self.preset.models else None
-        overrides = {
-            "vision": self._vision,
-            "context_length": self.capabilities.max_context if self._model == profile.id else None,
-        }
-        filled = {
-            name: value
-            for name in ModelProfile.__struct_fields__
-            if getattr(profile, name) is None and (value := overrides.get(name) or getattr(known, name, None)) is not None
-        }
+        filled = {name: value for name, value in said.items() if value is not None}
+        for name in ModelProfile.__struct_fields__ if known else ():
+            if name not in filled and getattr(profile, name) is None and getattr(known, name) is not None:
+                filled[name] = getattr(known, name)
         return msgspec.structs.replace(profile, **filled) if filled else profile
 
     def _capabilities(self, max_context: int | None, vision: bool | None) -> Capabilities:
