@@ -14,6 +14,7 @@ from jackfield.app.settings_problem import Problem, SettingsInvalid
 KeyPath = tuple[str, ...]
 MAX_FILE_BYTES = 1024 * 1024
 MAX_NODES = 50_000
+PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -105,6 +106,8 @@ class _Reader:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise _problem(self._name, node, f"holds more than {MAX_NODES} values: not a settings file", path)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in PLAIN_TAGS:
+            raise _problem(self._name, node, f"has the tag {node.tag!r}: settings are plain values", path)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
