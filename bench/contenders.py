@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -29,6 +30,8 @@ class Contender:
     """`command` makes the files it needs and gives the command line; None: the upstream itself, no gateway between.
 
     `models` maps the upstream's model names to what this gateway calls them. `missing` says how to get it; None: it is here.
+    A peer may fail a workload and is then shown without it; `patience` lengthens its closed loops, where it needs seconds to
+    answer 64 at once.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Contender:
     headers: Callable[[Launch], tuple[str, ...]] = lambda launch: ()
     ready_s: float = 20.0
     missing: str | None = None
+    is_peer: bool = False
+    patience: float = 1
 
     def model(self, upstream_model: str) -> str:
         return self.models.get(upstream_model, upstream_model)
@@ -126,6 +131,7 @@ def litellm() -> Contender:
     """LiteLLM's proxy, one worker, quiet, without a database: as fast as its settings make it."""
     own = CACHE / "litellm/bin/litellm"
     program = str(own) if own.exists() else shutil.which("litellm")
+    key = f"sk-{secrets.token_hex(24)}"  # it does not start without one
 
     def command(launch: Launch) -> list[str]:
         base_url = f"http://127.0.0.1:{launch.upstream_port}/v1"
@@ -136,14 +142,21 @@ def litellm() -> Contender:
             ],
             "litellm_settings": {"set_verbose": False, "json_logs": True, "request_timeout": 600, "drop_params": True},
             "router_settings": {"routing_strategy": "simple-shuffle", "num_retries": 0, "disable_cooldowns": True},
-            "general_settings": {"disable_spend_logs": True, "disable_error_logs": True},
+            "general_settings": {"master_key": key, "disable_spend_logs": True, "disable_error_logs": True},
         }
         (launch.folder / "litellm.yaml").write_text(json.dumps(settings), encoding="utf-8")
         where = ["--host", "127.0.0.1", "--port", str(launch.port), "--num_workers", "1", "--telemetry", "False"]
         return [program or "litellm", "--config", str(launch.folder / "litellm.yaml"), *where]
 
     install = f"python3 -m venv {_shown(own.parents[1])} && {_shown(own.parent)}/pip install 'litellm[proxy]'"
-    return Contender("litellm", command, LITELLM_ENVIRON, ready_s=180, missing=None if program else install)
+
+    def headers(launch: Launch) -> tuple[str, ...]:
+        return (f"authorization: Bearer {key}",)
+
+    missing = None if program else install
+    return Contender(
+        "litellm", command, LITELLM_ENVIRON, headers=headers, ready_s=180, missing=missing, is_peer=True, patience=4
+    )
 
 
 def portkey() -> Contender:
@@ -162,7 +175,8 @@ def portkey() -> Contender:
     folder = _shown(CACHE / "portkey")
     install = f"mkdir -p {folder} && cd {folder} && echo '{package}' > package.json && npm install"
     environ = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    return Contender("portkey", command, environ, headers=headers, missing=None if server.exists() and node else install)
+    missing = None if server.exists() and node else install
+    return Contender("portkey", command, environ, headers=headers, missing=missing, is_peer=True)
 
 
 def other(name: str, command_line: str) -> Contender:

@@ -1,5 +1,6 @@
 """Turns what was measured into a table, ratios and verdicts. Knows no process."""
 
+import math
 import os
 import platform
 import statistics
@@ -26,14 +27,20 @@ COLUMNS = (
 RATIOS = ("cpu_per_request_us", "cpu_per_paced_event_us", "added_first_byte_p50_us")
 
 
+def median(values: Iterable[float]) -> float:
+    """NaN where there are none: a peer that failed every round."""
+    known = list(values)
+    return statistics.median(known) if known else math.nan
+
+
 def medians(runner: Running, workload: str, key: str) -> float:
-    return statistics.median(entry[key] for entry in runner.measured[workload])
+    return median(entry[key] for entry in runner.measured[workload] if entry)
 
 
 def added(runner: Running, direct: Running, key: str) -> float:
     """Median over the rounds of how much later than direct, each round against the direct one of the same round."""
     pairs = zip(runner.measured["first_byte"], direct.measured["first_byte"], strict=True)
-    return statistics.median(ours[key] - theirs[key] for ours, theirs in pairs)
+    return median(ours[key] - theirs[key] for ours, theirs in pairs if ours and theirs)
 
 
 def result_of(runner: Running, direct: Running) -> Result:
@@ -57,18 +64,27 @@ def result_of(runner: Running, direct: Running) -> Result:
     }
 
 
+def without_nan(value: Any) -> Any:
+    """The same with null for what could not be measured: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [without_nan(member) for member in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def table(results: dict[str, Result]) -> str:
     """Markdown: one row per gateway, then the ratios to nginx."""
     gateways = {name: result for name, result in results.items() if "cpu_per_request_us" in result}
     lines = [_row(["gateway", *(title for _, title, _ in COLUMNS)]), _row(["---"] * (len(COLUMNS) + 1))]
     for name, result in gateways.items():
-        lines.append(_row([name, *(form.format(result[key]) for key, _, form in COLUMNS)]))
+        lines.append(_row([name, *(_cell(result[key], form) for key, _, form in COLUMNS)]))
     reference = gateways.get("nginx")
     if reference:
         titles = {key: title for key, title, _ in COLUMNS}
         lines += ["", _row(["times nginx", *(titles[key] for key in RATIOS)]), _row(["---"] * (len(RATIOS) + 1))]
         for name, result in gateways.items():
-            lines.append(_row([name, *(f"{result[key] / reference[key]:.2f}" for key in RATIOS)]))
+            lines.append(_row([name, *(_cell(result[key] / reference[key], "{:.2f}") for key in RATIOS)]))
     return "\n".join(lines)
 
 
@@ -124,6 +140,10 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _cell(value: float, form: str) -> str:
+    return "failed" if math.isnan(value) else form.format(value)
 
 
 def _row(cells: Iterable[str]) -> str:

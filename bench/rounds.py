@@ -31,7 +31,7 @@ class BenchFailed(Exception):
 
 @dataclass
 class Running:
-    """A contender that is up, and what was measured of it: workload name -> one entry a round."""
+    """A contender that is up, and what was measured of it: workload name -> one entry a round, None for a round it failed."""
 
     contender: Contender
     launch: Launch
@@ -39,7 +39,7 @@ class Running:
     start_s: float = 0
     idle_pss_mb: float = 0
     pss_mb: float = 0
-    measured: dict[str, list[Measured]] = field(default_factory=dict)
+    measured: dict[str, list[Measured | None]] = field(default_factory=dict)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -148,18 +148,26 @@ def _measure(runner: Running, workload: Workload, pace: float, *, is_first: bool
     before_us = sum(map(processes.cpu_us, runner.pids))
     result = _load(runner, workload, pace, is_first=is_first)
     used_us = sum(map(processes.cpu_us, runner.pids)) - before_us
-    if result["failures"] or result["refusals"] or result["unfinished"] or not result["answers"]:
-        raise BenchFailed(f"{runner.contender.name} failed under {workload.name}: {json.dumps(result)}")
-    result["cpu_per_request_us"] = used_us / result["all_answers"]
+    rounds = runner.measured.setdefault(workload.name, [])
+    carried = result["all_events"] if workload.is_stream else result["answers"]
+    if result["failures"] or result["refusals"] or result["unfinished"] or not carried:
+        failed = f"{runner.contender.name} failed under {workload.name}: {json.dumps(result)}"
+        if not runner.contender.is_peer:
+            raise BenchFailed(failed)
+        say(failed)
+        rounds.append(None)
+        return
+    result["cpu_per_request_us"] = used_us / max(1, result["all_answers"])
     result["cpu_per_event_us"] = used_us / max(1, result["all_events"])
-    runner.measured.setdefault(workload.name, []).append(result)
+    rounds.append(result)
 
 
 def _load(runner: Running, workload: Workload, pace: float, *, is_first: bool) -> Measured:
     body = runner.launch.folder / f"{workload.name}.json"
     body.write_bytes(request_body(runner.contender.model(workload.model), is_stream=workload.is_stream))
-    numbers = [workload.connections, workload.seconds * pace, workload.rate, workload.warm_up_s]
-    command = [str(build("load")), str(runner.launch.port), CHAT_PATH, str(body), *map(str, numbers)]
+    patience = 1 if workload.rate else runner.contender.patience
+    times = (workload.seconds * pace * patience, workload.rate, workload.warm_up_s * patience)
+    command = [str(build("load")), str(runner.launch.port), CHAT_PATH, str(body), str(workload.connections), *map(str, times)]
     command += runner.contender.headers(runner.launch)
     log = runner.launch.folder / "load.log"
     process = processes.start(command, LOAD_CORE, log=log)

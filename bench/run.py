@@ -56,7 +56,7 @@ def start_all(contenders: list[Contender], upstream_port: int, folder: Path, run
         try:
             runners.append(start_contender(contender, upstream_port, folder))
         except BenchFailed as failure:
-            if contender.name not in ("litellm", "portkey"):
+            if not contender.is_peer:
                 raise
             say(f"without {contender.name}: {failure}")
 
@@ -125,7 +125,7 @@ def main() -> int:
     ]
     text = "\n\n".join(tables) + "\n"
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(report.without_nan(measured), indent=2) + "\n", encoding="utf-8")
     options.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text, end="")
     return int(options.strict and any(entry["ok"] is False for entry in measured["targets"]))

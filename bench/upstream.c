@@ -58,7 +58,7 @@ typedef struct {
 static Connection *connections[MAX_FDS];
 static int answering[MAX_FDS], answering_count;
 static int poller;
-static Message json_answer, model_list, stream_head, role_event, content_event, last_events;
+static Message json_answer, model_list, stream_head, role_event, content_events[2], last_events;
 
 static int64_t now_ns(void)
 {
@@ -88,7 +88,8 @@ static void prepare_messages(void)
                                                     "cache-control: no-cache\r\nx-request-id: req_123\r\n"
                                                     "transfer-encoding: chunked\r\n\r\n");
     add_chunk(&role_event, CHOICE("{\"role\":\"assistant\",\"content\":\"\"}", "null"));
-    add_chunk(&content_event, CHOICE("{\"content\":\" token\"}", "null"));
+    add_chunk(&content_events[0], CHOICE("{\"content\":\" token\"}", "null"));
+    add_chunk(&content_events[1], CHOICE("{\"content\":\" other\"}", "null")); /* some gateways cut a text that repeats */
     add_chunk(&last_events, CHOICE("{}", "\"stop\""));
     add_chunk(&last_events, EVENT_HEAD "\"choices\":[],\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":10,"
                                        "\"total_tokens\":29}}\n\n");
@@ -260,7 +261,7 @@ static void go_on(int fd)
     Connection *connection = connections[fd];
     const Message *message = connection->next_event == NOT_STREAMED          ? &json_answer
                              : connection->next_event == ROLE_EVENT          ? &role_event
-                             : connection->next_event < connection->events ? &content_event
+                             : connection->next_event < connection->events ? &content_events[connection->next_event & 1]
                                                                              : &last_events;
     if (message == &json_answer || message == &last_events) {
         stop_answering(fd);
