@@ -12,7 +12,7 @@ logger = logging.getLogger("jackfield.app")
 
 @contextlib.asynccontextmanager
 async def every(period_s: float, work: Callable[..., object], *args: object) -> AsyncIterator[None]:
-    """Runs `work(*args)` in a thread each `period_s` seconds while the block lasts. A failure is logged, the next turn comes."""
+    """Runs `work(*args)` in a thread each `period_s` seconds while the block lasts. Failures are logged."""
     task = asyncio.create_task(_repeat(period_s, work, *args))
     try:
         yield

@@ -10,14 +10,15 @@ import secrets as randomness
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 from jackfield.app.asgi import ASGIApp, Root
 from jackfield.app.background import every
 from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish
-from jackfield.app.settings import Loaded, Settings
+from jackfield.app.settings import Loaded, Settings, as_plain
+from jackfield.app.settings_providers import installed
 from jackfield.app.status import Status
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
@@ -30,8 +31,8 @@ from jackfield.gateway.steps.record import Record
 from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.steps.settle import Settle
 from jackfield.money.prices import PriceTable
-from jackfield.providers.presets import Preset, parse_presets
-from jackfield.providers.registry import Registrar, load_registrar
+from jackfield.money.rates import Rates
+from jackfield.providers.registry import Registrar
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery, discover
 from jackfield.slots.registry import ProviderRegistry
@@ -73,6 +74,7 @@ class House:
     pipeline: Pipeline
     journal: Journal | None
     ledger: LedgerRepository
+    consents: ConsentRepository
     port: int
     started_at: float = field(default_factory=time.time)
     is_ready: bool = False
@@ -110,15 +112,15 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             stack.callback(journal.rotate_and_replay, ledger)
             await asyncio.to_thread(journal.rotate_and_replay, ledger)
             await stack.enter_async_context(every(TAKE_IN_EVERY_S, journal.rotate_and_replay, ledger))
-        registrar = load_registrar(user_presets(settings), plugins=settings.plugins)
+        registrar = installed(settings.presets, settings.plugins)
         consents = ConsentRepository(database)
         gate = EgressGate(_mode(loaded, consents), consents.load())
         http = HttpClient(gate)
         stack.push_async_callback(http.aclose)
         web = WebClient(gate)
-        stack.push_async_callback(web.aclose)
         secret_store = SecretStore(store / "secrets", loaded.environ, aliases=_key_aliases(registrar))
         tools = Tools(http, web, secret_store, str(settings.models_path))
+        prices = PriceTable.load(_rates(settings))
         registry = ProviderRegistry(
             registrar,
             tools,
@@ -127,11 +129,13 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             gate=gate,
             consents=consents,
             size=settings.panel_size,
+            prices=prices,
+            default_provider=settings.providers.active,
+            mode_is_fixed=loaded.origins.get("mode", "default") != "default",
         )
         stack.push_async_callback(registry.aclose)
         catalogue = Catalogue(registry)
         stack.push_async_callback(catalogue.aclose)
-        prices = PriceTable.load()
         books = (Settle(prices), Record(journal))
         house = House(
             loaded=loaded,
@@ -144,20 +148,12 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             pipeline=Pipeline(Resolve(registry, catalogue), books),
             journal=journal,
             ledger=ledger,
+            consents=consents,
             port=port,
         )
         house.asgi = _root(house)
         await registry.restore()
         yield house
-
-
-def user_presets(settings: Settings) -> list[Preset]:
-    """The presets of the person's own files. Raises BadRequest with file and line."""
-    rows: list[Preset] = []
-    for name in settings.presets:
-        path = Path(name).expanduser()
-        rows += parse_presets(path.read_text(encoding="utf-8"), str(path)).values()
-    return rows
 
 
 def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
@@ -166,6 +162,12 @@ def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
     if loaded.origins.get("mode", "default") == "default" and consents.all():
         return OperatingMode.BURST
     return mode
+
+
+def _rates(settings: Settings) -> Rates | None:
+    """The person's own rate, as of today; None leaves the dated one that ships."""
+    own = settings.money.sats_per_usd
+    return None if own is None else Rates(own, date.today())
 
 
 def _key_aliases(registrar: Registrar) -> Mapping[str, tuple[str, ...]]:
@@ -203,6 +205,7 @@ def _control(house: House) -> Any:
         clock=time.time,
         ledger=house.ledger,
         journal=house.journal,
-        settings=lambda: {"mode": str(house.gate.mode), "panel_size": house.settings.panel_size},
+        consents=house.consents,
+        settings=lambda: {**as_plain(house.settings), "mode": str(house.gate.mode)},
     )
     return create_control_app(panel)

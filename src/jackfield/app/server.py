@@ -70,7 +70,7 @@ def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=server.shutdown_grace_s,
+        timeout_graceful_shutdown=max(1, round(server.shutdown_grace_s)),
         backlog=2048,
     )
 

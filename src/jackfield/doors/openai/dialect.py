@@ -32,7 +32,8 @@ class OpenAIChat:
         return openai_chat.encode_error(error)
 
     def reply_usage(self, body: bytes) -> Usage | None:
-        return openai_chat.reply_usage(body)
+        usage = openai_chat.reply_usage(body)
+        return _checked(body) if usage is None else usage
 
     def relay(self, provider: str, show_usage: bool) -> Relay:
         return openai_chat.StreamRelay(show_usage=show_usage, provider=provider)
@@ -45,6 +46,14 @@ class OpenAIChat:
 
     def stream_end(self) -> bytes:
         return b"data: [DONE]\n\n"
+
+
+def _checked(body: bytes) -> Usage | None:
+    """A whole answer without a usage is looked at closely: it may be an error in a 200, or half an answer."""
+    error = openai_chat.reply_error(body)
+    if error is not None:
+        raise error
+    return openai_chat.decode_reply(body).usage
 
 
 _satisfies: type[DoorDialect] = OpenAIChat

@@ -47,5 +47,4 @@ class Record:
 
 
 def _configured_model(call: Call) -> str:
-    spec = call.binding.spec if call.binding is not None else None
-    return (spec.model if spec is not None else None) or call.model_text
+    return (call.binding.spec.model if call.binding is not None else None) or call.model_text

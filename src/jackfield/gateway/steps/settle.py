@@ -1,11 +1,10 @@
 """What the answer cost, in millisatoshi, from its usage and the price table. Unpriced stays None: it is not free."""
 
-from jackfield.core.usage import Money, Usage
+from jackfield.core.usage import Money
 from jackfield.gateway.call import Call
 from jackfield.money.prices import PriceTable
 
 FREE = Money(0)
-NO_USAGE = Usage()
 
 
 class Settle:
@@ -19,5 +18,5 @@ class Settle:
         if binding.is_free:
             call.cost = FREE
         elif call.usage is not None:
-            model = call.model or (binding.spec.model if binding.spec else None) or ""
+            model = call.model or binding.spec.model or ""
             call.cost = self._prices.cost(binding.info.id, model, call.usage)

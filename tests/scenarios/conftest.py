@@ -1,0 +1,23 @@
+"""A gateway with one fake upstream in slot 0, for most scenarios."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jackfield.testing.fakes import FakeOpenAI
+from running_gateway import Gateway, running_gateway
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOpenAI]:
+    async with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, fake: FakeOpenAI) -> AsyncIterator[Gateway]:
+    """Slot 0 holds `openai-compat` at the fake, model `fake-model`."""
+    async with running_gateway(tmp_path) as running:
+        await running.plug(0, "openai-compat", base_url=fake.base_url, model="fake-model")
+        yield running
