@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jackfield.core.contracts import ProviderTools, SecretSource
+from jackfield.core.contracts import SecretSource
 from jackfield.core.errors import BadRequest, ModeForbids, ProviderNotFound
 from jackfield.core.modes import OperatingMode
 from jackfield.money.prices import PriceTable
@@ -48,54 +48,43 @@ class HeldSecrets:
 
 
 class Maker:
-    """Makes handles on providers by name, on the tools of one event loop."""
+    """Makes handles on providers by name. Each has connections of its own, bound to the loop that first uses it."""
 
     def __init__(
         self,
         registrar: Registrar,
-        tools: ProviderTools,
         gate: EgressGate,
+        secrets: SecretSource,
         *,
+        models_dir: str | None = None,
         prices: PriceTable | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secrets = HeldSecrets(tools.secrets)
-        self._bench = Workbench(registrar, Toolbox(tools.http, tools.web, self._secrets, tools.models_dir), gate)
-        self._plugger = Plugger(self._bench, secrets=self._secrets, clock=clock)
+        self.registrar = registrar
+        self.gate = gate
+        self._secrets = HeldSecrets(secrets)
+        self._models_dir = models_dir
         self._prices = PriceTable.load() if prices is None else prices
         self._clock = clock
         self._count = 0
-
-    @property
-    def gate(self) -> EgressGate:
-        return self._bench.gate
 
     def create(self, name: str, config: Mapping[str, Any] | None = None, *, consent: bool = False) -> SlotAdapter:
         """A handle on the provider of that name or alias; no I/O. `consent` allows one that sends prompts elsewhere.
 
         Raises UnknownProvider (also a ValueError) listing the names, BadRequest, AuthFailed, MissingExtra, ModeForbids.
         """
-        return SlotAdapter(
-            self._bound(name, config or {}, consent=consent),
-            home=self,
-            bench=self._bench,
-            prices=self._prices,
-            clock=self._clock,
-        )
-
-    def _bound(self, name: str, config: Mapping[str, Any], *, consent: bool) -> Binding:
         try:
-            provider_id = self._bench.types.canonical(name)
+            provider_id = self.registrar.canonical(name)
         except ProviderNotFound as error:
             raise UnknownProvider(error.message, param="provider") from None
-        if not isinstance(config, Mapping):
+        if config is not None and not isinstance(config, Mapping):
             raise BadRequest(f"config must be an object, got {type(config).__name__}", param="config")
         self._count += 1
-        spec, _ = self._plugger.seal(SlotSpec(provider_id, dict(config)), f"{provider_id}-{self._count}")
-        binding = self._bench.make(spec)
+        home = Alone(self.registrar, self.gate, self._secrets, self._models_dir, self._clock)
+        binding = home.make(SlotSpec(provider_id, dict(config or {})), f"{provider_id}-{self._count}")
         if consent:
             self._grant(binding)
-        return binding
+        return SlotAdapter(binding, home=home, bench=home.bench, prices=self._prices, clock=self._clock)
 
     def _grant(self, binding: Binding) -> None:
         hosts = [bare_host(host) for host in binding.info.hosts if not is_on_this_machine(host)]
@@ -109,11 +98,29 @@ class Maker:
         self.gate.grant(binding.info.id, hosts)
         self.gate.set_mode(OperatingMode.BURST)
 
-    # What a handle asks of its home
+
+class Alone:
+    """The home of one handle that stands in no slot: its tools, and what is done when it connects or leaves."""
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        gate: EgressGate,
+        secrets: HeldSecrets,
+        models_dir: str | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tools = Toolbox.fresh(gate, secrets, models_dir)
+        self.bench = Workbench(registrar, self._tools, gate)
+        self._plugger = Plugger(self.bench, secrets=secrets, clock=clock)
+
+    def make(self, spec: SlotSpec, label: str) -> Binding:
+        sealed, _ = self._plugger.seal(spec, label)
+        return self.bench.make(sealed)
 
     async def reconnect(self, binding: Binding, config: Mapping[str, Any]) -> Binding:
         """A new binding with `config`, if its source is ready; else the old one stays and the error is raised."""
-        ready = await self._plugger.ready(SlotSpec(binding.spec.provider, dict(config)), self._count)
+        ready = await self._plugger.ready(SlotSpec(binding.spec.provider, dict(config)), 0)
         ready.keep()
         assert ready.binding is not None
         await binding.live.aclose()
@@ -123,4 +130,6 @@ class Maker:
         return await self._plugger.look(binding.live, binding.spec, within_s)
 
     async def release(self, binding: Binding) -> None:
+        """Closes the provider and every connection of the handle. Idempotent."""
         await binding.live.aclose()
+        await self._tools.aclose()
