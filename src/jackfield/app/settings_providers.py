@@ -7,8 +7,9 @@ built-in's. The rooms below are loaded only when a card is needed.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from jackfield.app.settings_tree import ProviderBlock
+from jackfield.app.settings_tree import ProviderBlock, ProviderSettings
 from jackfield.core.contracts import ProviderCard
 from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import SYNONYMS
@@ -44,6 +45,21 @@ def installed(presets: Sequence[str], plugins: bool) -> "Registrar":
             raise BadRequest(f"{name} cannot be read: {error.strerror or error}", param="presets") from None
         rows.extend(parse_presets(text, name))
     return load_registrar(rows, plugins=plugins)
+
+
+def ports_left_alone(providers: ProviderSettings, cards: Sequence[ProviderCard]) -> set[int]:
+    """Loopback ports that only providers with `enabled: false` use: discovery must not knock there.
+
+    A port that some other local provider uses by default stays open to a look: who answers is told by its fingerprint.
+    """
+    local = [card for card in cards if card.default_port is not None and not card.is_external]
+    allowed = {card.default_port for card in local if card.id not in providers.forbidden}
+    left = {_port(providers.block(card.id), card) for card in local if card.id in providers.forbidden}
+    return {port for port in left - allowed if port is not None}
+
+
+def _port(block: ProviderBlock, card: ProviderCard) -> int | None:
+    return block.port or (urlsplit(block.base_url).port if block.base_url else None) or card.default_port
 
 
 class KnownProviders:

@@ -49,9 +49,7 @@ def show(found: Mapping[str, Any]) -> None:
             output.note(f"{heading}: {', '.join(items)}")
 
 
-def found_name(item: Any) -> str:
-    if not isinstance(item, Mapping):
-        return str(item)
-    first = item.get("name") or item.get("variable") or item.get("command") or item.get("provider")
-    provider = item.get("provider")
-    return f"{first} ({provider})" if provider and provider != first else str(first)
+def found_name(item: Mapping[str, Any]) -> str:
+    """ "OPENAI_API_KEY (openai)" for a key or a program, the name alone where no provider goes with it."""
+    name, provider = item.get("variable") or item.get("name"), item.get("provider")
+    return f"{name} ({provider})" if provider else str(name)

@@ -17,19 +17,21 @@ def look_around(settings: "Settings", environ: Mapping[str, str], registrar: "Re
 
 
 async def _look(settings: "Settings", environ: Mapping[str, str], registrar: "Registrar | None") -> dict[str, Any]:
-    from jackfield.app.settings_providers import installed
+    from jackfield.app.settings_providers import installed, ports_left_alone
     from jackfield.slots.discovery import discover
     from jackfield.transport.egress import EgressGate
     from jackfield.transport.http1 import HttpClient
 
+    registrar = registrar or installed(settings.presets, settings.plugins)
+    left_alone = ports_left_alone(settings.providers, registrar.cards())
     http = HttpClient(EgressGate())
     try:
         found = await discover(
             http,
-            registrar or installed(settings.presets, settings.plugins),
+            registrar,
             environ,
             ports=settings.discovery.ports,
-            skip_ports=(settings.server.port,),
+            skip_ports={settings.server.port, *left_alone},
         )
     finally:
         await http.aclose()
