@@ -73,16 +73,15 @@ class HttpClient:
         """
         if extra_headers and (extra_headers[-2:] != b"\r\n" or b"\r\n\r\n" in extra_headers):
             raise BadRequest("extra headers must be whole lines: make them with encode_headers", param="headers")
-        now = asyncio.get_running_loop().time()
-        total_at = now + timeouts.total_s
-        connection = self._take(head.pool_key, now)
+        started = asyncio.get_running_loop().time()
+        connection = self._take(head.pool_key, started)
         if connection is not None:
             try:
-                return await connection.exchange(head, body, extra_headers, timeouts, total_at)
+                return await connection.exchange(head, body, extra_headers, timeouts, started)
             except StaleConnection:
                 pass  # closed by the upstream while it lay idle: once more, on a new connection
         connection = await self._connect(head.endpoint, timeouts)
-        return await connection.exchange(head, body, extra_headers, timeouts, total_at)
+        return await connection.exchange(head, body, extra_headers, timeouts, started)
 
     async def aclose(self) -> None:
         """Cuts every connection, in use or not, and waits until the sockets are closed. Idempotent."""
@@ -104,7 +103,7 @@ class HttpClient:
         oldest = now - self._limits.idle_keep_s
         while idle:
             connection = idle.pop()
-            if connection.idle_since > oldest and not connection.is_closed:
+            if connection.idle_since > oldest and not connection.is_closed and not connection.has_news():
                 return connection
             connection.abort()
         return None
@@ -130,6 +129,7 @@ class HttpClient:
                 raise Conflict("the HTTP client was closed")
         except BaseException:
             connection.abort()
+            self._dying.discard(connection)  # whoever was opening it has closed it, and uvloop says no more about it
             raise
         return connection
 

@@ -5,6 +5,7 @@ are http1.py's. All limits of a connection share one timer, armed at most once p
 """
 
 import asyncio
+import select
 import socket
 import struct
 import sys
@@ -42,7 +43,9 @@ class Response:
     Cancelling whoever waits in `read` or `chunk` cuts the connection at once.
     """
 
-    __slots__ = ("_chunks", "_connection", "_done", "_error", "_reads_whole", "_size", "_waiter", "headers", "status")
+    __slots__ = (
+        "_chunks", "_connection", "_done", "_error", "_reads_whole", "_size", "_too_large", "_waiter", "headers", "status",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0
@@ -53,6 +56,7 @@ class Response:
         self._done = False
         self._reads_whole = False
         self._error: Exception | None = None
+        self._too_large: Malformed | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -73,8 +77,9 @@ class Response:
             connection.resume()
             while not self._done and self._error is None:
                 await self._wait(connection)
-        if self._error is not None:
-            raise self._error
+        error = self._error or self._too_large
+        if error is not None:
+            raise error
         return self._take()
 
     async def chunk(self) -> bytes:
@@ -134,8 +139,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_closed", "_complete", "_fault", "_framing_bytes", "_has_length", "_head_done", "_heard", "_is_head", "_keep_alive",
         "_limits", "_parser", "_reading_paused", "_response", "_reused", "_silent_since", "_surplus", "_timeouts", "_timer",
-        "_timer_at", "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint", "generation",
-        "idle_since", "keeper", "loop",
+        "_timer_at", "_tls_fd", "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint",
+        "generation", "idle_since", "keeper", "loop",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: Limits, generation: int) -> None:
@@ -154,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._silent_since = 0.0
         self._total_at = 0.0
         self._written_bytes = 0
+        self._tls_fd = -1
         self._closed = False
         self._reused = False
         self._reading_paused = False
@@ -180,33 +186,51 @@ class Connection(asyncio.Protocol):
     def has_socket(self) -> bool:
         return self._transport is not None
 
+    def has_news(self) -> bool:
+        """Whether an idle TLS connection has something to read, which can only be its end.
+
+        Asked before TLS connections are used again, since uvloop drops their sockets before `_never_arrived` could look.
+        """
+        if self._tls_fd < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._tls_fd, select.POLLIN)
+        return bool(poll.poll(0))
+
     # ---- the request
 
     async def exchange(
-        self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, total_at: float
+        self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, started: float
     ) -> Response:
-        """Sends the request and waits for the answer's head. Raises core errors, and StaleConnection on a reused connection."""
-        response = self._send(head, body, extra_headers, timeouts, total_at)
+        """Sends the request and waits for the answer's head. `started` (loop time) is when the total timeout began to count.
+
+        Raises core errors, and StaleConnection on a reused connection.
+        """
+        response = self._send(head, body, extra_headers, timeouts, started)
         if self._unsent:
             await self._send_rest(response, body)
         while not response.status and response._error is None:
-            await response._wait(self)
+            waiter = response._waiter = self.loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                response.close()
+                raise
         if response._error is not None:
             raise response._error
         return response
 
-    def _send(self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, total_at: float) -> Response:
+    def _send(self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, started: float) -> Response:
         transport = self._transport
         if transport is None or self._closed:
             raise StaleConnection if self._reused else failures.from_transport(ConnectionResetError(), self.endpoint)
         self._begin_answer(is_head=head.is_head)
         response = self._response = Response(self)
         self._timeouts = timeouts
-        self._total_at = total_at
-        now = self._silent_since = self.loop.time()
-        earliest = min(now + timeouts.shortest_s, total_at)
-        if self._timer is None or self._timer_at > earliest:
-            self._arm(earliest)
+        self._total_at = started + timeouts.total_s
+        self._silent_since = now = started if self._reused else self.loop.time()
+        if self._timer is None or self._timer_at > now + timeouts.shortest_s:
+            self._arm(min(now + timeouts.shortest_s, self._total_at))
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         length = len(body)
@@ -237,6 +261,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's share no base class with asyncio's
         self._transport.set_write_buffer_limits(high=self._limits.buffer_bytes)
+        if self.endpoint.scheme == "https" and hasattr(select, "poll"):
+            sock = transport.get_extra_info("socket")
+            self._tls_fd = sock.fileno() if sock is not None else -1
 
     def data_received(self, data: bytes) -> None:
         response = self._response
@@ -246,7 +273,7 @@ class Connection(asyncio.Protocol):
             return
         self._silent_since = self.loop.time()
         if not self._heard:
-            if data[:5] != b"HTTP/"[: len(data)]:
+            if not data.startswith(b"HTTP/") and not b"HTTP/".startswith(data):
                 self.fail(failures.not_http(self.endpoint, data))
                 return
             self._heard = True
@@ -359,9 +386,8 @@ class Connection(asyncio.Protocol):
             response._wake()
 
     def _finish(self, response: Response) -> None:
-        if response._size > self._limits.body_bytes and response._reads_whole:
-            self.fail(self._body_too_large())
-            return
+        if response._size > self._limits.body_bytes:
+            response._too_large = self._body_too_large()
         response._done = True
         response._connection = None
         self._response = None

@@ -134,11 +134,13 @@ def _lower(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def _failure(exc: BaseException, endpoint: Endpoint) -> JackfieldError:
-    """The system's own exception lies somewhere below httpx2's: that one says what happened."""
-    cause: BaseException | None = exc
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
-    return from_transport(cause or exc, endpoint)
+    """The system's own exception lies below those of httpx2 and anyio: the deepest one says what happened."""
+    deepest, below = exc, exc.__cause__ or exc.__context__
+    while below is not None:
+        if isinstance(below, OSError):
+            deepest = below
+        below = below.__cause__ or below.__context__
+    return from_transport(deepest, endpoint)
 
 
 def _status_error(endpoint: Endpoint, status: int) -> JackfieldError:
