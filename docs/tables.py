@@ -1,4 +1,4 @@
-"""Writes the generated tables of the docs: presets, the error tree and the settings.
+"""Writes the generated tables of the docs: the providers, the errors, the settings, the commands, and an example.
 
     python docs/tables.py            rewrites the tables
     python docs/tables.py --check    exits 1, naming the files, if a table is out of date
@@ -11,10 +11,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
+from typer.main import get_command
 
+from jackfield.app.cli.main import app
 from jackfield.app.settings_tree import ProviderBlock, Settings, SlotSettings
 from jackfield.core import errors
 from jackfield.core.errors import JackfieldError
@@ -26,7 +28,11 @@ _BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "\\<")
 
 
 def providers() -> str:
@@ -55,6 +61,41 @@ def error_tree() -> str:
     return table(("Code", "Status", "Python class", "Retry may help", "Another source may help", "May have cost money"), rows)
 
 
+def commands() -> str:
+    return "\n".join(_command_section(name, command) for name, command in _commands(get_command(app), "jackfield"))
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, groups after what they do themselves."""
+    inner = {word: each for word, each in getattr(command, "commands", {}).items() if not each.hidden}
+    if not inner or (command.invoke_without_command and name != "jackfield"):
+        yield name, command
+    for word, each in inner.items():
+        yield from _commands(each, f"{name} {word}")
+
+
+def _command_section(name: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option" and each.opts[0] not in COMMON_OPTIONS]
+    usage = " ".join([name, *(_in_brackets(each) for each in arguments)])
+    section = f"### `{usage}`\n\n{' '.join(command.help.split())}\n"
+    if options:
+        rows = [(_spelling(each), " ".join((each.help or "").split())) for each in options]
+        section += f"\n{table(('Option', 'Meaning'), rows)}"
+    return section
+
+
+def _in_brackets(argument: Any) -> str:
+    word = argument.name.upper()
+    return word if argument.required else f"[{word}]"
+
+
+def _spelling(option: Any) -> str:
+    names = sorted(option.opts, key=len)
+    value = "" if option.is_flag else f" {option.metavar or names[-1].strip('-').replace('-', '_').upper()}"
+    return ", ".join(f"`{name}`" for name in names[:-1]) + (", " if names[1:] else "") + f"`{names[-1]}{value}`"
+
+
 def settings() -> str:
     return table(("Key", "Default", "Meaning"), _keys(Settings, ""))
 
@@ -76,24 +117,31 @@ def _keys(tree: type[msgspec.Struct], above: str) -> Iterator[tuple[str, str, st
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _keys(hint, f"{path}.")
         elif meaning:
-            yield f"`{path}`", f"`{_shown(field.default)}`", meaning
+            yield f"`{path}`", _shown(field.default), meaning
 
 
 def _shown(value: object) -> str:
-    plain = msgspec.to_builtins(value) if value is not msgspec.NODEFAULT else ""
-    return "" if isinstance(plain, dict) else json.dumps(plain)
+    plain = {} if value is msgspec.NODEFAULT else msgspec.to_builtins(value)
+    return "" if plain in ({}, "") or isinstance(plain, dict) else f"`{json.dumps(plain)}`"
+
+
+def _code(path: Path) -> str:
+    return f"```python\n{path.read_text()}```\n"
 
 
 def _yes(fact: bool) -> str:
     return "yes" if fact else "no"
 
 
+COMMON_OPTIONS = frozenset({"--json", "--config", "--url", "--help"})
 TABLES: dict[str, Callable[[], str]] = {
     "providers": providers,
     "errors": error_tree,
+    "commands": commands,
     "settings": settings,
     "provider-block": provider_block,
     "slot-block": slot_block,
+    "shouter": lambda: _code(DOCS.parent / "examples" / "shouter" / "jackfield_shouter.py"),
 }
 
 

@@ -1,5 +1,6 @@
 """A whole provider in one file. It answers with the prompt, in capitals, and asks nobody."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
@@ -9,9 +10,11 @@ from jackfield.core.errors import BadRequest
 from jackfield.core.events import Event, Finished, PartEnded, PartStarted, Started, TextDelta
 from jackfield.core.parameters import did_you_mean
 from jackfield.core.requests import ChatRequest
+from jackfield.providers.fit import check_fit
 from jackfield.providers.registry import Registrar
 
 MARK = "mark"
+MODEL = "shouter-1"
 
 
 class Shouter:
@@ -34,14 +37,18 @@ class Shouter:
 
     @asynccontextmanager
     async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
-        yield self._events(request.messages[-1].text.upper() + self._mark)
+        check_fit(request, MODEL, self.info.id, self.card.capabilities, None)
+        words = re.findall(r"\S+\s*|\s+", request.messages[-1].text.upper() + self._mark)
+        yield self._events(words, request.generation.max_tokens)
 
-    async def _events(self, text: str) -> AsyncIterator[Event]:
-        yield Started(model="shouter-1")
+    async def _events(self, words: list[str], max_tokens: int | None) -> AsyncIterator[Event]:
+        said = words[:max_tokens]
+        yield Started(MODEL)
         yield PartStarted(0, "text")
-        yield TextDelta(0, text)
+        for word in said:
+            yield TextDelta(0, word)
         yield PartEnded(0)
-        yield Finished("stop")
+        yield Finished("stop" if said == words else "length")
 
     async def aclose(self) -> None:
         """Holds nothing."""

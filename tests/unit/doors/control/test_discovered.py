@@ -22,9 +22,11 @@ async def test_looks_once_until_asked_again() -> None:
     looking.go.set()
     discovered = Discovered(looking, lambda: 50.0)
     assert discovered.at == 0
-    assert [await discovered.look(refresh=False), await discovered.look(refresh=False)] == [1, 1]
+    looks: list[Any] = [await discovered.look(refresh=False), await discovered.look(refresh=False)]
+    assert looks == [1, 1]
     assert discovered.at == 50.0
-    assert await discovered.look(refresh=True) == 2
+    again: Any = await discovered.look(refresh=True)
+    assert again == 2
 
 
 async def test_callers_at_the_same_time_share_one_look() -> None:
@@ -33,7 +35,8 @@ async def test_callers_at_the_same_time_share_one_look() -> None:
     waiting = [asyncio.create_task(discovered.look(refresh=True)) for _ in range(5)]
     await asyncio.sleep(0)
     looking.go.set()
-    assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [1] * 5
+    found: list[Any] = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert found == [1] * 5
 
 
 async def test_a_caller_who_leaves_does_not_spoil_it_for_the_next() -> None:
@@ -44,4 +47,5 @@ async def test_a_caller_who_leaves_does_not_spoil_it_for_the_next() -> None:
     leaving.cancel()
     await asyncio.sleep(0)
     looking.go.set()
-    assert await asyncio.wait_for(staying, 5) == 2
+    found: Any = await asyncio.wait_for(staying, 5)
+    assert found == 2
