@@ -47,13 +47,13 @@ async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
 
 
 async def test_the_scripted_player_keeps_every_law(tools: FakeTools) -> None:
-    await check_provider(lambda: Scripted.create({"replies": SCRIPT}, tools))
+    await check_provider(lambda: Scripted.create({"replies": SCRIPT}, tools), keeps_limits=True)
 
 
 @pytest.mark.parametrize("law", sorted(LAWS))
 async def test_the_engine_in_this_process_keeps_every_law(law: str, tools: FakeTools) -> None:
     config = {"model": str(DEMO_MODEL), "context_length": 2048, "threads": 1}
-    await check_law(law, LAWS[law], Subject(lambda: LocalLlama.create(config, tools)))
+    await check_law(law, LAWS[law], Subject(lambda: LocalLlama.create(config, tools), keeps_limits=True))
 
 
 def test_every_type_that_ships_is_covered_here() -> None:

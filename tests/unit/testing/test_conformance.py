@@ -76,7 +76,7 @@ class Down(Player):
 )
 async def test_a_broken_law_is_found_and_named(law: str, player: Player) -> None:
     with pytest.raises(ConformanceFailed, match=f"^{law}: "):
-        await check_law(law, LAWS[law], Subject(lambda: player))
+        await check_law(law, LAWS[law], Subject(lambda: player, keeps_limits=True))
 
 
 class Leaky(OpenAICompatible):
