@@ -54,7 +54,7 @@ async def _asked(
         block = loaded.settings.providers.block(provider_id)
         merged = {**block.config, **config}
         wanted = model or merged.pop("model", None)
-        await registry.plug(0, provider_id, merged, model=wanted, consent=consent, require_ready=False)
+        await registry.plug(0, provider_id, merged, model=wanted, consent=consent)
         handle = registry.get_adapter(0)
         assert handle is not None
         if on_text is None:

@@ -1,6 +1,7 @@
 """Follows the panel's event stream and prints each event on a line."""
 
 import json
+import sys
 from typing import Any
 
 from jackfield.app.cli import output
@@ -19,16 +20,16 @@ def follow(gateway: Gateway, count: int | None, *, as_json: bool) -> None:
         seen = 0
         for chunk in reply.chunks():
             for event in decoder.feed(chunk):
-                _show(event.event, json.loads(event.data), as_json=as_json)
+                _show(json.loads(event.data), as_json=as_json)
                 seen += 1
                 if seen == count:
                     return
 
 
-def _show(kind: str | None, data: Any, *, as_json: bool) -> None:
+def _show(event: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        output.result({"event": kind, "data": data})
-        return
-    slots = ", ".join(str(slot) for slot in data.get("slots", ())) if isinstance(data, dict) else ""
-    detail = data.get("detail") if isinstance(data, dict) else data
-    output.line("  ".join(part for part in (kind or "event", f"slots {slots}" if slots else "", json.dumps(detail)) if part))
+        output.result(event)
+    else:
+        slots = ", ".join(map(str, event["slots"]))
+        output.line(f"{event['kind']:<8} slots {slots}  {json.dumps(event['detail'])}  by {event['actor']}")
+    sys.stdout.flush()

@@ -48,6 +48,7 @@ class Conversation:
         self._yes = yes
         self._as_json = as_json
         self._turns: list[dict[str, str]] = []
+        self._is_in_line = False
         self._commands: dict[str, Callable[[str], None]] = {
             "slot": self._slot,
             "provider": self._switch_provider,
@@ -87,9 +88,7 @@ class Conversation:
         try:
             answer = answers.ask(self._gateway, [*system, *turns], self.target, {}, self._show)
         finally:
-            if not self._as_json:
-                sys.stdout.write("\n")
-                sys.stdout.flush()
+            self._end_line()
         self._turns = [*turns, {"role": "assistant", "content": answer.text}]
         if self._as_json:
             output.result(answer)
@@ -98,6 +97,14 @@ class Conversation:
         if not self._as_json:
             sys.stdout.write(output.printable(piece))
             sys.stdout.flush()
+            self._is_in_line = True
+
+    def _end_line(self) -> None:
+        """A cut answer ends its line too, so that what comes next stands on its own."""
+        if self._is_in_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._is_in_line = False
 
     def _slot(self, argument: str) -> None:
         if not argument:
