@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
 from jackfield.core.usage import Usage
+from jackfield.dialects.openai_chat_reply import read_reason
 from jackfield.dialects.openai_chat_usage import read_usage
 from jackfield.dialects.openai_errors import in_band_error
 from jackfield.dialects.sse import MAX_EVENT_BYTES, SseDecoder
@@ -23,6 +24,7 @@ _decode = msgspec.json.Decoder().decode
 
 class _Glance(msgspec.Struct, gc=False):
     finish_reason: Any = None
+    error: Any = None
 
 
 class _GlanceChunk(msgspec.Struct, gc=False):
@@ -79,7 +81,8 @@ def _is_quiet_event(event: bytes) -> bool:
         return False
     if seen.usage is not None or seen.error or not seen.choices:
         return False
-    return seen.choices[0].finish_reason is None
+    choice = seen.choices[0]
+    return choice.finish_reason is None and not choice.error
 
 
 class StreamRelay:
@@ -169,17 +172,26 @@ class StreamRelay:
             return False
         if isinstance(chunk.usage, dict):
             self.usage = read_usage(chunk.usage)
-        if chunk.choices:
-            self._note_choice(chunk.choices[0])
         if chunk.error or chunk.object == "error" or named_error or (chunk.choices and chunk.choices[0].error):
             self._note_error(data, named_error)
+        if chunk.choices:
+            self._note_choice(chunk.choices[0])
         return not self._show_usage and chunk.choices == [] and isinstance(chunk.usage, dict) and not chunk.error
 
     def _note_choice(self, choice: _Choice) -> None:
         if choice.finish_reason is not None:
-            self.finished = True
+            self._note_reason(choice.finish_reason)
         if not self.has_content and choice.delta is not None and choice.delta.is_content:
             self.has_content = True
+
+    def _note_reason(self, reason: Any) -> None:
+        """A reason that says the answer was given up makes it broken, not finished."""
+        try:
+            read_reason(reason, called=False, provider=self._provider)
+        except StreamBroken as error:
+            self.error = self.error or error
+        else:
+            self.finished = True
 
     def _note_error(self, data: bytes, named_error: bool) -> None:
         if self.error is not None:

@@ -148,15 +148,20 @@ def _stream_options(value: Any) -> tuple[bool, Object]:
 
 def _tools(values: Object) -> tuple[Tool, ...]:
     tools: list[Tool] = []
-    for index, value in enumerate(read_array(values.get("tools") or [], "tools")):
+    for index, value in enumerate(_optional_array(values, "tools")):
         at = f"tools[{index}]"
         item = read_object(value, at)
         if required_text(item, "type", at) != "function":
             raise NotSupported(f"{at}.type: only function tools are understood here", param=f"{at}.type")
         tools.append(_function(item.get("function"), f"{at}.function", rest(item, ("type", "function"))))
-    for index, value in enumerate(read_array(values.get("functions") or [], "functions")):
+    for index, value in enumerate(_optional_array(values, "functions")):
         tools.append(_function(value, f"functions[{index}]", {}))
     return tuple(tools)
+
+
+def _optional_array(values: Object, name: str) -> list[Any]:
+    value = values.get(name)
+    return [] if value is None else read_array(value, name)
 
 
 def _function(value: Any, at: str, outer: Object) -> Tool:

@@ -1,0 +1,25 @@
+"""OpenAI's own type of a chat request, made strict enough to judge."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParams
+from pydantic import TypeAdapter
+
+
+@cache
+def request_judge() -> TypeAdapter[Any]:
+    """Validates a whole request body.
+
+    The official types say Iterable, which pydantic checks only when it is read, and which a text passes for too: here it
+    stands for a list.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("openai.types.") and hasattr(module, "Iterable"):
+                patch.setattr(module, "Iterable", list)
+        judge: TypeAdapter[Any] = TypeAdapter(CompletionCreateParams)
+        judge.rebuild(force=True)
+    return judge
