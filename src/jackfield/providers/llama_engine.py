@@ -1,26 +1,26 @@
 """llama.cpp inside this process: loads a model once for all who want it alike, and streams its JSON to the event loop.
 
 Knows the engine's Python binding and threads; chunks go up as JSON text, undecoded. The binding works through calls in this
-process, but insists on also listening somewhere: that is a Unix socket in a private folder, behind a random key nobody has.
+process, but insists on also listening somewhere: that is a Unix socket whose name is removed at once, behind a random key.
 """
 
 import asyncio
 import importlib
 import secrets
-import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from jackfield.core.errors import BadRequest, MissingExtra, Overloaded, RequestRejected, ServiceFailed, TimedOut
 
+Made = TypeVar("Made")
 MAX_WAITING = 64
 MAX_CHUNKS_AHEAD = 64
 STOP_WITHIN_S = 5.0
@@ -127,21 +127,22 @@ class Engine:
         self.spec = spec
         self.users = 0
         self._pool = ThreadPoolExecutor(spec.parallel, thread_name_prefix="jackfield-llama")
-        self._folder: Path | None = None
         self._server: Any = None
         self._busy = 0
+        self._counting = threading.Lock()
         self.loading: Future[None] = self._pool.submit(self._load)
 
     def _load(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="jackfield-"))
         binding = load_binding()
-        try:
-            self._server = binding.Server(_parameters(binding, self.spec, self._folder / "engine.sock"))
-        except RuntimeError as error:
-            raise ServiceFailed(
-                f"llama.cpp could not load {Path(self.spec.path).name} ({error}): "
-                "is it a whole GGUF file, and is there enough memory?"
-            ) from None
+        # Once it listens the socket's name is taken away: nobody needs it, and nothing is left behind by a crash.
+        with tempfile.TemporaryDirectory(prefix="jackfield-", ignore_cleanup_errors=True) as folder:
+            try:
+                self._server = binding.Server(_parameters(binding, self.spec, Path(folder, "engine.sock")))
+            except RuntimeError as error:
+                raise ServiceFailed(
+                    f"llama.cpp could not load {Path(self.spec.path).name} ({error}): "
+                    "is it a whole GGUF file, and is there enough memory?"
+                ) from None
 
     def check_room(self) -> None:
         """Raises Overloaded when too many wait already."""
@@ -155,9 +156,7 @@ class Engine:
         Raises, while iterating, TimedOut or RequestRejected.
         """
         call = _Call()
-        self._busy += 1
-        work = self._pool.submit(self._run, body, call)
-        work.add_done_callback(self._done)
+        work = self._submit(self._run, body, call)
         expiry = asyncio.get_running_loop().call_later(timeout_s, call.expire, timeout_s)
         try:
             yield call.chunks()
@@ -167,8 +166,16 @@ class Engine:
             if not work.cancel():
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=STOP_WITHIN_S)
 
-    def _done(self, _: Future[None]) -> None:
-        self._busy -= 1
+    def _submit(self, work: Callable[..., Made], *given: Any) -> Future[Made]:
+        with self._counting:
+            self._busy += 1
+        future = self._pool.submit(work, *given)
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: Future[Any]) -> None:
+        with self._counting:
+            self._busy -= 1
 
     def _run(self, body: str, call: _Call) -> None:
         problem: BaseException | None = None
@@ -180,9 +187,13 @@ class Engine:
         finally:
             call.end(problem)
 
-    async def embed(self, body: str) -> str:
-        """The JSON text of an embeddings answer, or of an error object."""
-        return await asyncio.wrap_future(self._pool.submit(self._embed, body))
+    async def embed(self, body: str, timeout_s: float) -> str:
+        """The JSON text of an embeddings answer, or of an error object. Raises TimedOut, RequestRejected."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(self._submit(self._embed, body))
+        except TimeoutError:
+            raise TimedOut(f"the model was not done within {timeout_s:g} s") from None
 
     def _embed(self, body: str) -> str:
         try:
@@ -195,8 +206,6 @@ class Engine:
         """Blocking: waits for running requests, which must have been stopped, then frees the model."""
         self._pool.shutdown(wait=True)
         self._server = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 _lock = threading.Lock()

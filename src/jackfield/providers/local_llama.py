@@ -183,7 +183,8 @@ class LocalLlama:
         self._check_model(request.model)
         try:
             engine = await self._ready_engine()
-            answer = await engine.embed(encode_embed(request, self._name).decode())
+            engine.check_room()
+            answer = await engine.embed(encode_embed(request, self._name).decode(), self._config.timeout)
             if answer.startswith(_ERROR):
                 raise _refusal(answer)
             return decode_embed(answer.encode(), request, self._name)

@@ -2,10 +2,13 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
 from jackfield.core.errors import (
@@ -72,6 +75,17 @@ async def test_slots_that_want_the_same_share_one_engine() -> None:
     assert not llama_engine._engines
 
 
+async def test_nobody_can_reach_the_engine_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        before = {link.laddr for link in psutil.Process().net_connections("tcp")}
+        provider = _made()
+        assert (await _reply(provider, _asked("ping"))).text == "pong"
+        assert {link.laddr for link in psutil.Process().net_connections("tcp")} == before
+        assert not list(Path(folder).iterdir())
+        await provider.aclose()
+
+
 async def test_another_configuration_is_another_engine() -> None:
     one, two = _made(), _made(cache_type_k="q8_0", flash_attention=True, cache_type_v="q8_0")
     assert [(await _reply(provider, _asked("ping"))).text for provider in (one, two)] == ["pong", "pong"]
@@ -105,7 +119,7 @@ async def test_pieces_come_while_the_model_writes(local: LocalLlama) -> None:
 async def test_answers_follow_a_schema(local: LocalLlama) -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     reply = await _reply(local, _asked("ping", response_format=ResponseFormat("json_schema", schema, "a")))
-    assert set(eval(reply.text, {"true": True, "false": False})) == {"ok"}
+    assert set(msgspec.json.decode(reply.text)) == {"ok"}
 
 
 async def test_vectors_come_from_an_embedding_model() -> None:
