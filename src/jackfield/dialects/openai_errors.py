@@ -59,8 +59,9 @@ _KEY = re.compile(
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    r"insufficient_(?:quota|balance|credits?|funds)|billing|exceeded your current quota|insufficient (?:balance|credits?|funds)"
-    r"|out of credits|credit balance|payment required|spend(?:ing)? limit",
+    r"insufficient_(?:quota|balance|credits?|funds)|billing_(?:hard_limit|not_active)|billing hard limit"
+    r"|exceeded your current quota|insufficient (?:balance|credits?|funds)|out of credits|credit balance|payment required"
+    r"|spend(?:ing)? limit",
     re.IGNORECASE,
 )
 _UNSUPPORTED = re.compile(
@@ -68,6 +69,8 @@ _UNSUPPORTED = re.compile(
     r"|(?:does|do) ?n[o']t support",
     re.IGNORECASE,
 )
+# Rate limits of some servers speak of quota and billing too, but they tell when to come back.
+_SOON = re.compile(r"rate_limit_exceeded|(?:try again|retry) (?:in|after)\b", re.IGNORECASE)
 _RATE = re.compile(r"rate[_ ]limit|too many requests", re.IGNORECASE)
 _BUSY = re.compile(r"overloaded|server_busy|at capacity|loading model", re.IGNORECASE)
 _REQUEST = re.compile(r"invalid_request|bad ?request|validation_error", re.IGNORECASE)
@@ -150,6 +153,8 @@ def _build(
     hint = _HINTS.get(class_)
     if class_ is Unavailable and status < 500:
         hint = f"nothing answers there as expected (status {status}): check its base URL"
+    elif class_ is AuthFailed and status == 403:
+        hint = "the key of this slot may not do this"
     message = said or f"the source answered with status {status} and no explanation"
     keeps_status = (class_ is BadRequest and 400 <= status < 500) or (class_ is AuthFailed and status == 403)
     keeps_code = class_ in (BadRequest, RateLimited, NotSupported)
@@ -182,7 +187,7 @@ def _class_of(status: int, words: str) -> type[JackfieldError]:
         case 413:
             return _first(words, (_CONTEXT, ContextOverflow)) or BodyTooLarge
         case 429:
-            return _first(words, (_MONEY, BudgetSpent)) or RateLimited
+            return _first(words, (_SOON, RateLimited), (_MONEY, BudgetSpent)) or RateLimited
         case 451:
             return ContentRefused
         case 501:

@@ -81,6 +81,8 @@ def test_the_status_decides(status: int, expected: type[JackfieldError], content
         (403, body("Insufficient balance"), BudgetSpent),
         (429, body("x", "insufficient_quota"), BudgetSpent),
         (429, body("Your credit balance is too low"), BudgetSpent),
+        (429, body("Rate limit reached. Add a payment method at https://x.test/account/billing to raise it."), RateLimited),
+        (429, body("You exceeded your current quota, check your plan and billing details. Please retry in 35s."), RateLimited),
         (403, body("Your input was flagged by moderation"), ContentRefused),
         (400, body("x", "content_policy_violation"), ContentRefused),
         (
