@@ -165,7 +165,10 @@ def keys(around: Surroundings) -> Check:
     """Names only: a value is neither read out nor shown."""
     cards = around.registrar.cards() if around.registrar else []
     names = sorted({name for card in cards for name in card.key_env if around.environ.get(name)})
-    stored = sorted(around.secret_names())
+    try:
+        stored = sorted(around.secret_names())
+    except JackfieldError as error:
+        return Check("keys", "fail", f"stored keys cannot be read: {error}", "mend the store first")
     parts = [f"environment: {', '.join(names)}"] * bool(names) + [f"stored: {', '.join(stored)}"] * bool(stored)
     return Check("keys", "ok", "; ".join(parts) or "none, and none is needed for local providers")
 

@@ -51,22 +51,23 @@ def ask(
         key: value for key, value in (("temperature", temperature), ("max_tokens", max_tokens)) if value is not None
     }
     is_whole = call.json or no_stream
-    on_text = None if is_whole else _stream_out
-    if provider is not None:
-        from jackfield.app.cli.given import provider_config
-        from jackfield.app.cli.in_process import ask_provider
+    with output.Flow() as flow:
+        on_text = None if is_whole else flow.piece
+        if provider is not None:
+            from jackfield.app.cli.given import provider_config
+            from jackfield.app.cli.in_process import ask_provider
 
-        given = provider_config(None, base_url=base_url, api_key_env=api_key_env)
-        if system:
-            options["system_prompt"] = system
-        answer = ask_provider(call, provider, given, model, prompt, options, on_text, yes=yes)
-    else:
-        name = f"slot-{slot}" if slot is not None else model
-        answer = _through_gateway(call, name, prompt, system, options, on_text)
+            given = provider_config(None, base_url=base_url, api_key_env=api_key_env)
+            if system:
+                options["system_prompt"] = system
+            answer = ask_provider(call, provider, given, model, prompt, options, on_text, yes=yes)
+        else:
+            name = f"slot-{slot}" if slot is not None else model
+            answer = _through_gateway(call, name, prompt, system, options, on_text)
     if call.json:
         output.result(answer)
-    else:
-        sys.stdout.write(f"{output.printable(answer.text)}\n" if is_whole else "\n")
+    elif is_whole:
+        output.line(answer.text)
 
 
 def _through_gateway(
@@ -99,10 +100,3 @@ def _prompt(text: str | None) -> str:
     if not prompt.strip():
         raise UsedWrongly("the question is empty", param="TEXT")
     return prompt
-
-
-def _stream_out(piece: str) -> None:
-    from jackfield.app.cli.output import printable
-
-    sys.stdout.write(printable(piece))
-    sys.stdout.flush()

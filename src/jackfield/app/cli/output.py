@@ -41,6 +41,27 @@ def note(text: str = "") -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
+class Flow:
+    """An answer on stdout, piece by piece. Leaving its block ends the line, also where the answer was cut."""
+
+    def __init__(self) -> None:
+        self._is_in_line = False
+
+    def piece(self, text: str) -> None:
+        sys.stdout.write(printable(text))
+        sys.stdout.flush()
+        self._is_in_line = True
+
+    def __enter__(self) -> "Flow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_in_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._is_in_line = False
+
+
 def printable(text: str) -> str:
     """`text` without control characters: what a source says must not steer the terminal."""
     return "".join(character for character in text if character in "\n\t" or character.isprintable())

@@ -48,7 +48,6 @@ class Conversation:
         self._yes = yes
         self._as_json = as_json
         self._turns: list[dict[str, str]] = []
-        self._is_in_line = False
         self._commands: dict[str, Callable[[str], None]] = {
             "slot": self._slot,
             "provider": self._switch_provider,
@@ -85,26 +84,12 @@ class Conversation:
     def _ask(self, text: str) -> None:
         turns = [*self._turns, {"role": "user", "content": text}]
         system = [{"role": "system", "content": self._system}] if self._system else []
-        try:
-            answer = answers.ask(self._gateway, [*system, *turns], self.target, {}, self._show)
-        finally:
-            self._end_line()
+        with output.Flow() as flow:
+            on_text = _nothing if self._as_json else flow.piece
+            answer = answers.ask(self._gateway, [*system, *turns], self.target, {}, on_text)
         self._turns = [*turns, {"role": "assistant", "content": answer.text}]
         if self._as_json:
             output.result(answer)
-
-    def _show(self, piece: str) -> None:
-        if not self._as_json:
-            sys.stdout.write(output.printable(piece))
-            sys.stdout.flush()
-            self._is_in_line = True
-
-    def _end_line(self) -> None:
-        """A cut answer ends its line too, so that what comes next stands on its own."""
-        if self._is_in_line:
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-            self._is_in_line = False
 
     def _slot(self, argument: str) -> None:
         if not argument:
@@ -173,6 +158,10 @@ class Conversation:
 
     def _quit(self, _: str) -> None:
         raise Leave
+
+
+def _nothing(_: str) -> None:
+    """With --json the whole answer is printed at its end."""
 
 
 def run(conversation: Conversation) -> JackfieldError | None:
