@@ -47,6 +47,7 @@ from jackfield.transport.http1 import HttpClient
 from jackfield.transport.web import WebClient
 
 logger = logging.getLogger("jackfield.app")
+DATABASE = "jackfield.db"
 TAKE_IN_EVERY_S = 30.0
 
 
@@ -80,6 +81,12 @@ class House:
     is_ready: bool = False
     asgi: ASGIApp = field(init=False)
     discovery: Discovery | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin_to_stop(self) -> None:
+        """Running answers may end; what would never end by itself, such as the event stream, ends now."""
+        self.is_ready = False
+        self.stopping.set()
 
     async def furnish(self, *, demo: bool = False) -> None:
         await furnish(self, demo=demo)
@@ -103,7 +110,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
     settings = loaded.settings
     store = settings.store_path
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(store / "jackfield.db")
+        database = Database(store / DATABASE)
         stack.callback(database.close)
         ledger = LedgerRepository(database)
         journal = Journal(store / "journal.jsonl") if settings.ledger.enabled else None
@@ -206,6 +213,7 @@ def _control(house: House) -> Any:
         ledger=house.ledger,
         journal=house.journal,
         consents=house.consents,
+        stopping=house.stopping,
         settings=lambda: {**as_plain(house.settings), "mode": str(house.gate.mode)},
     )
     return create_control_app(panel)

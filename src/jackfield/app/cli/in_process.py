@@ -6,6 +6,7 @@ Knows how to put that panel together from the settings; the asking itself is the
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,7 +55,8 @@ async def _asked(
         block = loaded.settings.providers.block(provider_id)
         merged = {**block.config, **config}
         wanted = model or merged.pop("model", None)
-        await registry.plug(0, provider_id, merged, model=wanted, consent=consent)
+        is_allowed = consent or block.consent == "allow"
+        await registry.plug(0, provider_id, merged, model=wanted, consent=is_allowed)
         handle = registry.get_adapter(0)
         assert handle is not None
         if on_text is None:
@@ -88,7 +90,7 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
 
     settings = loaded.settings
     async with contextlib.AsyncExitStack() as stack:
-        gate = EgressGate(settings.mode)
+        gate = EgressGate(settings.mode, await asyncio.to_thread(_recorded_consents, settings.store_path))
         http, web = HttpClient(gate), WebClient(gate)
         stack.push_async_callback(http.aclose)
         secrets = SecretStore(settings.store_path / "secrets", loaded.environ)
@@ -103,3 +105,18 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
         )
         stack.push_async_callback(registry.aclose)
         yield registrar, registry
+
+
+def _recorded_consents(store: Path) -> Mapping[str, frozenset[str]]:
+    """What a person has allowed before, to this gateway's store; nothing is written, and none is made."""
+    from jackfield.app.compose import DATABASE
+    from jackfield.store.consents import ConsentRepository
+    from jackfield.store.engine import Database
+
+    if not (store / DATABASE).exists():
+        return {}
+    database = Database(store / DATABASE)
+    try:
+        return ConsentRepository(database).load()
+    finally:
+        database.close()

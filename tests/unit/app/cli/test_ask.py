@@ -1,8 +1,13 @@
 """`jackfield ask`: through a gateway or in this process, streamed or whole, from the command line or from a pipe."""
 
+from pathlib import Path
+
 import pytest
 
 from command_line import Live, Run
+from jackfield.app.compose import DATABASE
+from jackfield.store.consents import ConsentRepository
+from jackfield.store.engine import Database
 
 
 def test_the_answer_alone_is_on_stdout(jf: Run, live: Live) -> None:
@@ -103,10 +108,8 @@ def test_the_key_of_a_provider_comes_from_its_variable(jf: Run, live: Live) -> N
     assert "MY_KEY is not set" in said.err
 
 
-def test_settings_of_a_provider_are_used_in_process(jf: Run, live: Live, tmp_path: object) -> None:
-    from pathlib import Path
-
-    Path("jackfield.yaml").write_text(
+def test_settings_of_a_provider_are_used_in_process(jf: Run, live: Live, tmp_path: Path) -> None:
+    (tmp_path / "jackfield.yaml").write_text(
         f"lm_studio: {{base_url: '{live.fake.base_url}', model: fake-model, temperature: 0.25}}\n"
     )
     assert jf("ask", "ping", "--provider", "lm-studio").out == "pong\n"
@@ -117,3 +120,23 @@ def test_an_external_provider_is_not_asked_without_consent(jf: Run) -> None:
     said = jf("ask", "ping", "--provider", "openai-compat", "--base-url", "https://api.example.com/v1", "--model", "m")
     assert (said.code, said.out) == (2, "")
     assert "sends prompts to api.example.com" in said.err
+
+
+def test_consent_in_the_settings_answers_the_question(jf: Run, tmp_path: Path) -> None:
+    (tmp_path / "jackfield.yaml").write_text("openai-compat: {base_url: 'https://api.invalid/v1', consent: allow}\n")
+    said = jf("ask", "ping", "--provider", "openai-compat", "--model", "m")
+    assert said.code == 1
+    assert "--yes" not in said.err
+    assert "api.invalid" in said.err
+
+
+def test_consent_that_was_recorded_is_not_asked_for_again(jf: Run, environ: dict[str, str]) -> None:
+    words = ("ask", "ping", "--provider", "openai-compat", "--base-url", "https://api.invalid/v1", "--model", "m")
+    assert jf(*words).code == 2
+    store = Path(environ["JACKFIELD_HOME"])
+    store.mkdir(parents=True, exist_ok=True)
+    database = Database(store / DATABASE)
+    ConsentRepository(database).grant("openai-compat", ["api.invalid"])
+    database.close()
+    assert jf(*words).code == 1
+    assert jf(*words, env={"JACKFIELD_MODE": "airgapped"}).code == 1
