@@ -17,16 +17,21 @@ OnReady = Callable[[House], None]
 
 
 class _Server(uvicorn.Server):
-    """Tells when it serves."""
+    """Tells when it serves, and when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._on_stopping = on_stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stopping()
+        await super().shutdown(sockets)
 
 
 def run(loaded: Loaded, *, demo: bool = False, on_ready: OnReady) -> None:
@@ -46,9 +51,8 @@ async def _serve(loaded: Loaded, config: uvicorn.Config, sock: socket.socket, de
     async with open_house(loaded, port=sock.getsockname()[1]) as house:
         config.app = house.asgi
         await house.furnish(demo=demo)
-        server = _Server(config, lambda: _announce(house, on_ready))
+        server = _Server(config, lambda: _announce(house, on_ready), house.begin_to_stop)
         await server.serve(sockets=[sock])
-        house.is_ready = False
 
 
 def _announce(house: House, on_ready: OnReady) -> None:

@@ -30,7 +30,9 @@ QUERY_NAMES = frozenset({"limit", "refresh"})
 
 def create_control_app(panel: ControlPanel) -> ASGIApp:
     """The control door's app. It serves full paths (`/control/v1/...`) and needs no lifespan events."""
-    streams = EventStreams(panel.registry.subscribe, keep_alive_s=panel.keep_alive_s, max_listeners=panel.max_listeners)
+    streams = EventStreams(
+        panel.registry.subscribe, panel.stopping, keep_alive_s=panel.keep_alive_s, max_listeners=panel.max_listeners
+    )
     discovered = Discovered(panel.discover, panel.clock)
     app = Litestar(
         route_handlers=[Router(PREFIX, route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES])],

@@ -7,6 +7,7 @@ for longer than the keep-alive.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import msgspec
 
@@ -20,10 +21,11 @@ Subscribe = Callable[[], AbstractAsyncContextManager[AsyncIterator[SlotEvent]]]
 
 
 class EventStreams:
-    """Counts the listeners and feeds each from its own subscription."""
+    """Counts the listeners and feeds each from its own subscription, until it leaves or `stopping` is set."""
 
-    def __init__(self, subscribe: Subscribe, *, keep_alive_s: float, max_listeners: int) -> None:
+    def __init__(self, subscribe: Subscribe, stopping: asyncio.Event, *, keep_alive_s: float, max_listeners: int) -> None:
         self._subscribe = subscribe
+        self._stopping = stopping
         self._keep_alive_s = keep_alive_s
         self._max_listeners = max_listeners
         self.listeners = 0
@@ -36,22 +38,30 @@ class EventStreams:
 
     async def _stream(self) -> AsyncIterator[bytes]:
         self.listeners += 1
+        stopping = asyncio.ensure_future(self._stopping.wait())
         waiting: asyncio.Task[SlotEvent | None] | None = None
         try:
             async with self._subscribe() as events:
                 yield OPENED
                 while True:
                     waiting = asyncio.ensure_future(_next(events))
-                    while not (await asyncio.wait({waiting}, timeout=self._keep_alive_s))[0]:
+                    while not await _first_of(waiting, stopping, self._keep_alive_s):
                         yield KEEP_ALIVE
-                    event = waiting.result()
+                    event = waiting.result() if waiting.done() else None
                     if event is None:
                         return
                     yield encode(msgspec.json.encode(event), event=event.kind)
         finally:
+            stopping.cancel()
             if waiting is not None:
                 waiting.cancel()
             self.listeners -= 1
+
+
+async def _first_of(waiting: asyncio.Task[SlotEvent | None], stopping: asyncio.Task[Any], within_s: float) -> bool:
+    """Has one of them come to its end within so many seconds?"""
+    done, _ = await asyncio.wait({waiting, stopping}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
 
 
 async def _next(events: AsyncIterator[SlotEvent]) -> SlotEvent | None:

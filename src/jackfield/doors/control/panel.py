@@ -3,6 +3,7 @@
 Knows types by name only, so that importing it is cheap; it loads neither Litestar nor the rooms below.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,8 @@ def _no_settings() -> Mapping[str, Any]:
 class ControlPanel:
     """`ledger` and `journal` are None where nothing is recorded, `consents` where none outlives the process.
 
-    `clock` gives Unix seconds.
-    `settings` gives the facts that may be shown (no secrets in it); `keep_alive_s` is the longest silence on the event stream.
-    Keys, hosts and origins are checked by whoever mounts the door, for every door alike.
+    `clock` gives Unix seconds. `settings` gives the facts that may be shown. `keep_alive_s` is the longest silence on the
+    event stream; `stopping` ends it. Keys, hosts and origins are checked by whoever mounts the door, for every door alike.
     """
 
     registry: "ProviderRegistry"
@@ -43,5 +43,6 @@ class ControlPanel:
     journal: "Journal | None" = None
     consents: "ConsentRecord | None" = None
     settings: Callable[[], Mapping[str, Any]] = field(default=_no_settings)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     keep_alive_s: float = 15.0
     max_listeners: int = 64

@@ -19,10 +19,10 @@ async def chunk(stream: AsyncIterator[bytes]) -> bytes:
     return await asyncio.wait_for(anext(stream), 5)
 
 
-def streams(feed: EventFeed, **given: float) -> EventStreams:
-    return EventStreams(
-        feed.subscribe, keep_alive_s=given.get("keep_alive_s", 30.0), max_listeners=int(given.get("max_listeners", 4))
-    )
+def streams(
+    feed: EventFeed, *, stopping: asyncio.Event | None = None, keep_alive_s: float = 30.0, max_listeners: int = 4
+) -> EventStreams:
+    return EventStreams(feed.subscribe, stopping or asyncio.Event(), keep_alive_s=keep_alive_s, max_listeners=max_listeners)
 
 
 async def test_tells_every_event_in_order_and_ends_with_the_feed() -> None:
@@ -48,6 +48,17 @@ async def test_is_never_silent_for_long_and_loses_nothing_by_it() -> None:
     heard = b""
     while b'"seq":9' not in heard:
         heard = await chunk(stream)
+
+
+async def test_ends_when_the_gateway_stops() -> None:
+    stopping = asyncio.Event()
+    door = streams(EventFeed(), stopping=stopping)
+    stream = door.listen()
+    assert await chunk(stream) == OPENED
+    stopping.set()
+    with pytest.raises(StopAsyncIteration):
+        await chunk(stream)
+    assert door.listeners == 0
 
 
 async def test_frees_its_place_when_the_listener_is_cancelled() -> None:
