@@ -74,14 +74,24 @@ class HttpClient:
         if extra_headers and (extra_headers[-2:] != b"\r\n" or b"\r\n\r\n" in extra_headers):
             raise BadRequest("extra headers must be whole lines: make them with encode_headers", param="headers")
         started = asyncio.get_running_loop().time()
-        connection = self._take(head.pool_key, started)
-        if connection is not None:
+        connection = self._take(head.pool_key)
+        while True:
+            if connection is None:
+                connection = await self._connect(head.endpoint, timeouts)
+            response = connection.send(head, body, extra_headers, timeouts, started)
             try:
-                return await connection.exchange(head, body, extra_headers, timeouts, started)
-            except StaleConnection:
-                pass  # closed by the upstream while it lay idle: once more, on a new connection
-        connection = await self._connect(head.endpoint, timeouts)
-        return await connection.exchange(head, body, extra_headers, timeouts, started)
+                if len(body) > self._limits.buffer_bytes:
+                    await connection.send_rest(response, body)
+                while not response.status and response.failure is None:
+                    await response.news()
+            except BaseException:
+                response.close()
+                raise
+            if response.failure is None:
+                return response
+            if not isinstance(response.failure, StaleConnection):
+                raise response.failure
+            connection = None  # closed by the upstream while it lay idle: once more, on a new connection
 
     async def aclose(self) -> None:
         """Cuts every connection, in use or not, and waits until the sockets are closed. Idempotent."""
@@ -96,14 +106,13 @@ class HttpClient:
             except TimeoutError:
                 _log.warning("%d connections did not close within %g s", len(self._dying), _FAREWELL_S)
 
-    def _take(self, pool_key: str, now: float) -> Connection | None:
+    def _take(self, pool_key: str) -> Connection | None:
         if self._generation != self._gate.generation:
             self._drop_idle()
         idle = self._idle.get(pool_key)
-        oldest = now - self._limits.idle_keep_s
         while idle:
             connection = idle.pop()
-            if connection.idle_since > oldest and not connection.is_closed and not connection.has_news():
+            if connection.is_usable():
                 return connection
             connection.abort()
         return None
@@ -169,7 +178,6 @@ class HttpClient:
             connection.abort()
             return
         idle.append(connection)
-        connection.rest(connection.idle_since + self._limits.idle_keep_s)
 
     def forget(self, connection: Connection) -> None:
         self._open.discard(connection)

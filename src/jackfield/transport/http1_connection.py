@@ -19,7 +19,8 @@ from jackfield.transport.endpoint import Endpoint, RequestHead
 from jackfield.transport.limit import Limits, Timeouts
 
 _CLOCK_SLACK_S = 0.002
-_WATCHED = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
+_WATCHED = frozenset({b"transfer-encoding", b"content-encoding"})
+_FRAMED = frozenset({b"content-length", b"transfer-encoding"})
 _TCP_INFO_BYTES = 232
 _BYTES_ACKED = struct.Struct("@Q")
 _BYTES_SENT_AND_RESENT = struct.Struct("@QQ")
@@ -44,18 +45,18 @@ class Response:
     """
 
     __slots__ = (
-        "_chunks", "_connection", "_done", "_error", "_reads_whole", "_size", "_too_large", "_waiter", "headers", "status",
+        "_chunks", "_connection", "_done", "_reads_whole", "_size", "_too_large", "_waiter", "failure", "headers", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.failure: Exception | None = None
         self._connection: Connection | None = connection
         self._chunks: list[bytes] = []
         self._size = 0
         self._done = False
         self._reads_whole = False
-        self._error: Exception | None = None
         self._too_large: Malformed | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -75,27 +76,33 @@ class Response:
         if connection is not None:
             self._reads_whole = True
             connection.resume()
-            while not self._done and self._error is None:
-                await self._wait(connection)
-        error = self._error or self._too_large
+            while not self._done and self.failure is None:
+                try:
+                    await self.news()
+                except BaseException:
+                    self.close()
+                    raise
+        error = self.failure or self._too_large
         if error is not None:
             raise error
         return self._take()
 
     async def chunk(self) -> bytes:
         """What has arrived, as soon as anything has; b"" at the end. What came before a fault is given before it is raised."""
-        while True:
-            if self._chunks:
-                data = self._take()
-                if self._connection is not None:
-                    self._connection.resume()
-                return data
-            if self._error is not None:
-                raise self._error
-            connection = self._connection
-            if self._done or connection is None:
+        while not self._chunks:
+            if self.failure is not None:
+                raise self.failure
+            if self._done:
                 return b""
-            await self._wait(connection)
+            try:
+                await self.news()
+            except BaseException:
+                self.close()
+                raise
+        connection = self._connection
+        if connection is not None:
+            connection.resume()
+        return self._take()
 
     async def aclose(self) -> None:
         """Idempotent; same as `close`."""
@@ -107,23 +114,20 @@ class Response:
         if connection is not None:
             connection.fail(Conflict("the answer was closed before it was read to its end"))
 
+    def news(self) -> asyncio.Future[None]:
+        """Done as soon as something has changed: head, chunk, end, failure. For one waiter, who closes when cancelled."""
+        connection = self._connection
+        if connection is None or self._waiter is not None:
+            raise Conflict("this answer is already being read by another task")
+        waiter = self._waiter = connection.loop.create_future()
+        return waiter
+
     def _take(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
         self._size = 0
         return data
-
-    async def _wait(self, connection: "Connection") -> None:
-        if self._waiter is not None:
-            raise Conflict("this answer is already being read by another task")
-        waiter = self._waiter = connection.loop.create_future()
-        try:
-            await waiter
-        except BaseException:
-            self._waiter = None
-            self.close()
-            raise
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -134,13 +138,13 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """One socket. `exchange` sends a request and returns its answer; afterwards the keeper gets the connection back."""
+    """One socket. `send` writes a request and gives its answer-to-be; once that is whole the keeper has the socket back."""
 
     __slots__ = (
-        "_closed", "_complete", "_fault", "_framing_bytes", "_has_length", "_head_done", "_heard", "_is_head", "_keep_alive",
-        "_limits", "_parser", "_reading_paused", "_response", "_reused", "_silent_since", "_surplus", "_timeouts", "_timer",
-        "_timer_at", "_tls_fd", "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint",
-        "generation", "idle_since", "keeper", "loop",
+        "_closed", "_complete", "_fault", "_framing_bytes", "_heard", "_is_head", "_keep_alive", "_limits", "_parser",
+        "_reading_paused", "_response", "_reused", "_silent_since", "_surplus", "_timeouts", "_timer", "_timer_at", "_tls_fd",
+        "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint", "generation", "idle_since",
+        "keeper", "loop",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: Limits, generation: int) -> None:
@@ -164,13 +168,9 @@ class Connection(asyncio.Protocol):
         self._reused = False
         self._reading_paused = False
         self._writing_paused = False
-        self._begin_answer(is_head=False)
-
-    def _begin_answer(self, *, is_head: bool) -> None:
-        self._is_head = is_head
+        # of the answer that is being read:
+        self._is_head = False
         self._heard = False
-        self._head_done = False
-        self._has_length = False
         self._complete = False
         self._keep_alive = False
         self._surplus = False
@@ -179,53 +179,40 @@ class Connection(asyncio.Protocol):
         self._fault: Malformed | None = None
 
     @property
-    def is_closed(self) -> bool:
-        return self._closed or self._transport is None or self._transport.is_closing()
-
-    @property
     def has_socket(self) -> bool:
         return self._transport is not None
 
-    def has_news(self) -> bool:
-        """Whether an idle TLS connection has something to read, which can only be its end.
+    def is_usable(self) -> bool:
+        """Whether an idle connection still seems to be alive.
 
-        Asked before TLS connections are used again, since uvloop drops their sockets before `_never_arrived` could look.
+        Under TLS the socket itself is asked: what it has to read can only be its end, and uvloop drops TLS sockets before
+        `_never_arrived` could look at them.
         """
-        if self._tls_fd < 0:
+        if self._closed or self._transport is None or self._transport.is_closing():
             return False
+        if self._tls_fd < 0:
+            return True
         poll = select.poll()
         poll.register(self._tls_fd, select.POLLIN)
-        return bool(poll.poll(0))
+        return not poll.poll(0)
 
     # ---- the request
 
-    async def exchange(
-        self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, started: float
-    ) -> Response:
-        """Sends the request and waits for the answer's head. `started` (loop time) is when the total timeout began to count.
+    def send(self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, started: float) -> Response:
+        """Writes the request, of a large body only the head (`send_rest` follows). The answer fills as bytes come in.
 
-        Raises core errors, and StaleConnection on a reused connection.
+        `started` (loop time) is when the total timeout began to count. What fails is told by `Response.failure`.
         """
-        response = self._send(head, body, extra_headers, timeouts, started)
-        if self._unsent:
-            await self._send_rest(response, body)
-        while not response.status and response._error is None:
-            waiter = response._waiter = self.loop.create_future()
-            try:
-                await waiter
-            except BaseException:
-                response.close()
-                raise
-        if response._error is not None:
-            raise response._error
-        return response
-
-    def _send(self, head: RequestHead, body: bytes, extra_headers: bytes, timeouts: Timeouts, started: float) -> Response:
+        response = Response(self)
         transport = self._transport
         if transport is None or self._closed:
-            raise StaleConnection if self._reused else failures.from_transport(ConnectionResetError(), self.endpoint)
-        self._begin_answer(is_head=head.is_head)
-        response = self._response = Response(self)
+            response.failure = StaleConnection() if self._reused else self._no_answer(None)
+            return response
+        self._response = response
+        self._is_head = head.is_head
+        self._heard = False
+        self._complete = False
+        self._framing_bytes = 0
         self._timeouts = timeouts
         self._total_at = started + timeouts.total_s
         self._silent_since = now = started if self._reused else self.loop.time()
@@ -235,21 +222,25 @@ class Connection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
         length = len(body)
         end = b"content-length: %d\r\n\r\n" % length if length or head.takes_body else b"\r\n"
-        self._unsent = length > self._limits.buffer_bytes
-        request = b"".join((head.data, extra_headers, end) if self._unsent else (head.data, extra_headers, end, body))
+        if length > self._limits.buffer_bytes:
+            self._unsent = True
+            body = b""
+        request = b"".join((head.data, extra_headers, end, body))
         self._written_bytes += len(request)
         transport.write(request)
         return response
 
-    async def _send_rest(self, response: Response, body: bytes) -> None:
+    async def send_rest(self, response: Response, body: bytes) -> None:
         """A body too large for one write goes out in slices, no faster than the upstream takes them."""
+        if not self._unsent:
+            return
         view = memoryview(body)
         step = max(self._limits.buffer_bytes, 1)
         for start in range(0, len(body), step):
-            while self._writing_paused and not response.status and response._error is None:
-                await response._wait(self)
+            while self._writing_paused and not response.status and response.failure is None:
+                await response.news()
             transport = self._transport
-            if response.status or response._error is not None or transport is None:
+            if response.status or response.failure is not None or transport is None:
                 return  # answered or failed before the whole request was taken: `_unsent` stays set
             self._silent_since = self.loop.time()
             self._written_bytes += min(step, len(body) - start)
@@ -260,6 +251,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's share no base class with asyncio's
+        if self._closed:  # given up while it was being opened
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=self._limits.buffer_bytes)
         if self.endpoint.scheme == "https" and hasattr(select, "poll"):
             sock = transport.get_extra_info("socket")
@@ -318,26 +312,24 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         response = self._response
-        if self._head_done or response is None:
+        if response is None or response.status:
             return  # trailers, or a second answer that nobody asked for
         name = name.lower()
         response.headers.append((name, value))
         if name in _WATCHED:
-            self._watch(name, value)
+            self._watch(response, name, value)
 
     def on_headers_complete(self) -> None:
         response, parser = self._response, self._parser
-        if self._head_done or response is None or parser is None:
+        if response is None or response.status or parser is None:
             return
         status = parser.get_status_code()
         if status < 200:
             if status < 100 or status == 101:
                 self._fault = failures.malformed(self.endpoint, f"status {status} cannot answer this request")
             response.headers.clear()
-            self._has_length = False
             return
         response.status = status
-        self._head_done = True
         if self._framing_bytes > self._limits.header_bytes and _head_bytes(response.headers) > self._limits.header_bytes:
             self._fault = self._head_too_large()
         if self._is_head:
@@ -353,18 +345,18 @@ class Connection(asyncio.Protocol):
         response._size += len(data)
 
     def on_message_complete(self) -> None:
-        if self._head_done and not self._complete and self._parser is not None:
+        response = self._response
+        if response is not None and response.status and not self._complete and self._parser is not None:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
 
-    def _watch(self, name: bytes, value: bytes) -> None:
+    def _watch(self, response: Response, name: bytes, value: bytes) -> None:
+        value = value.strip().lower()
         if name == b"content-encoding":
-            if value.strip().lower() not in (b"identity", b""):
+            if value not in (b"identity", b""):
                 self._fault = failures.malformed(self.endpoint, "it compressed its answer although identity was asked for")
-            return
-        if name == b"transfer-encoding" and (self._has_length or value.strip().lower() != b"chunked"):
+        elif value != b"chunked" or sum(key == name for key, _ in response.headers) > 1:
             self._fault = failures.malformed(self.endpoint, "it used a transfer-encoding other than chunked")
-        self._has_length = True
 
     # ---- the state between
 
@@ -382,7 +374,7 @@ class Connection(asyncio.Protocol):
         elif self._framing_bytes > limits.header_bytes:
             self.fail(self._head_too_large())
             return
-        if self._head_done and not response._reads_whole:
+        if response.status and not response._reads_whole:
             response._wake()
 
     def _finish(self, response: Response) -> None:
@@ -408,7 +400,7 @@ class Connection(asyncio.Protocol):
         response = self._response
         self._response = None
         if response is not None:
-            response._error = error
+            response.failure = error
             response._connection = None
             response._wake()
         self.abort()
@@ -430,7 +422,7 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None:
             self.abort()
-        elif exc is None and self._head_done and not self._has_length:
+        elif exc is None and response.status and not any(name in _FRAMED for name, _ in response.headers):
             self._complete = True  # a body without a length ends with the connection
             self._finish(response)
         else:
@@ -441,6 +433,9 @@ class Connection(asyncio.Protocol):
             return failures.cut(self.endpoint, exc)
         if self._reused and self._never_arrived(exc):
             return StaleConnection()
+        return self._no_answer(exc)
+
+    def _no_answer(self, exc: Exception | None) -> Exception:
         return failures.from_transport(exc or ConnectionResetError(), self.endpoint)
 
     def _never_arrived(self, exc: Exception | None) -> bool:
@@ -483,16 +478,12 @@ class Connection(asyncio.Protocol):
 
     # ---- the one timer
 
-    def rest(self, until: float) -> None:
-        """While idle the timer watches for the end of the keeping time; it is left alone when it rings early enough."""
-        if self._timer is None or self._timer_at > until:
-            self._arm(until)
-
     def _arm(self, at: float) -> None:
+        """Rings no later than the keeping time ends, so that nothing has to be armed when a connection becomes idle."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = at
-        self._timer = self.loop.call_at(at, self._on_timer)
+        self._timer_at = min(at, self.loop.time() + self._limits.idle_keep_s)
+        self._timer = self.loop.call_at(self._timer_at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -166,6 +166,19 @@ async def test_a_closed_client_says_so_and_cuts_everything(client: HttpClient) -
                 await doing
 
 
+async def test_a_client_closed_while_connecting_leaves_nothing_open() -> None:
+    async def resolver(host: str, port: int) -> list[Address]:
+        await client.aclose()
+        return [(socket.AF_INET, ("127.0.0.1", port))]
+
+    client = HttpClient(EgressGate(OperatingMode.BURST, {"p": ["api.example.com"]}, resolver=resolver))
+    async with listening(silence) as upstream:
+        with pytest.raises(Conflict, match="closed"):
+            await ask(client, f"http://api.example.com:{upstream.port}")
+        await upstream.left()
+        assert (client.open_count, upstream.requests) == (0, [])
+
+
 # ---- stale connections
 
 
