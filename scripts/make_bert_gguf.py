@@ -2,8 +2,8 @@
 
 This is how tests/models/tiny-embed.gguf and tests/models/hf-embed were made. It is not run by the tests. `--convert` needs
 `pip install numpy gguf safetensors`; `--tiny` needs torch, transformers and tokenizers besides. The tiny model has random
-weights: its vectors are stable and of the right shape, and mean nothing. Another run gives another file: the tokenizer's trainer
-breaks ties at random.
+weights: its vectors are stable and of the right shape, and mean nothing. Another run gives another file: the tokenizer's
+trainer breaks ties at random.
 
     python scripts/make_bert_gguf.py --tiny build/embed
     python scripts/make_bert_gguf.py --convert path/to/bert-folder out.gguf --type q8_0
