@@ -16,9 +16,10 @@ from typing import Any
 from jackfield.app.asgi import ASGIApp, Root
 from jackfield.app.background import every
 from jackfield.app.facts import status_facts
-from jackfield.app.furnish import furnish
+from jackfield.app.furnish import furnish, take_over
+from jackfield.app.provider_blocks import ProviderBlocks
 from jackfield.app.settings import Loaded, Settings, as_plain
-from jackfield.app.settings_providers import installed
+from jackfield.app.settings_providers import installed, ports_left_alone
 from jackfield.app.status import Status
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
@@ -36,6 +37,7 @@ from jackfield.providers.registry import Registrar
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery, discover
 from jackfield.slots.registry import ProviderRegistry
+from jackfield.slots.workbench import Toolbox
 from jackfield.store.consents import ConsentRepository
 from jackfield.store.engine import Database
 from jackfield.store.journal import Journal
@@ -51,16 +53,6 @@ DATABASE = "jackfield.db"
 TAKE_IN_EVERY_S = 30.0
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What every provider is given at birth (core.contracts.ProviderTools)."""
-
-    http: HttpClient
-    web: WebClient
-    secrets: SecretStore
-    models_dir: str | None
-
-
 @dataclass
 class House:
     """A composed jackfield. `is_ready` is what /health tells; `port` is the one that is really listened on."""
@@ -71,11 +63,12 @@ class House:
     catalogue: Catalogue
     gate: EgressGate
     secrets: SecretStore
-    tools: Tools
+    tools: Toolbox
     pipeline: Pipeline
     journal: Journal | None
     ledger: LedgerRepository
     consents: ConsentRepository
+    blocks: ProviderBlocks
     port: int
     started_at: float = field(default_factory=time.time)
     is_ready: bool = False
@@ -89,7 +82,12 @@ class House:
         self.stopping.set()
 
     async def furnish(self, *, demo: bool = False) -> None:
+        """Plugs what the settings name, what runs on this machine, or the demo."""
         await furnish(self, demo=demo)
+
+    async def take_over(self, loaded: Loaded) -> None:
+        """Makes an edit of the settings effective, as far as it can be without a restart."""
+        await take_over(self, loaded)
 
     @property
     def settings(self) -> Settings:
@@ -97,9 +95,10 @@ class House:
 
     async def discover(self) -> Discovery:
         """Looks for sources anew and remembers what was found. Asks nothing beyond this machine."""
-        settings = self.settings.discovery
+        settings = self.settings
+        shunned = ports_left_alone(settings.providers, self.registrar.cards()) | {self.port}
         self.discovery = await discover(
-            self.tools.http, self.registrar, self.loaded.environ, ports=settings.ports, skip_ports=(self.port,)
+            self.tools.http, self.registrar, self.loaded.environ, ports=settings.discovery.ports, skip_ports=shunned
         )
         return self.discovery
 
@@ -126,7 +125,8 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         stack.push_async_callback(http.aclose)
         web = WebClient(gate)
         secret_store = SecretStore(store / "secrets", loaded.environ, aliases=_key_aliases(registrar))
-        tools = Tools(http, web, secret_store, str(settings.models_path))
+        tools = Toolbox(http, web, secret_store, str(settings.models_path))
+        blocks = ProviderBlocks(loaded)
         prices = PriceTable.load(_rates(settings))
         registry = ProviderRegistry(
             registrar,
@@ -138,7 +138,8 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             size=settings.panel_size,
             prices=prices,
             default_provider=settings.providers.active,
-            mode_is_fixed=loaded.origins.get("mode", "default") != "default",
+            mode_is_fixed=_is_said(loaded, "mode"),
+            complete=blocks.complete,
         )
         stack.push_async_callback(registry.aclose)
         catalogue = Catalogue(registry)
@@ -156,6 +157,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             journal=journal,
             ledger=ledger,
             consents=consents,
+            blocks=blocks,
             port=port,
         )
         house.asgi = _root(house)
@@ -166,9 +168,13 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
 def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
     """The mode that was set; where nobody set one, a recorded consent means that burst was once allowed."""
     mode = loaded.settings.mode
-    if loaded.origins.get("mode", "default") == "default" and consents.all():
+    if not _is_said(loaded, "mode") and consents.all():
         return OperatingMode.BURST
     return mode
+
+
+def _is_said(loaded: Loaded, key: str) -> bool:
+    return loaded.origins.get(key, "default") != "default"
 
 
 def _rates(settings: Settings) -> Rates | None:

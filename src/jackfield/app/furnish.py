@@ -1,4 +1,4 @@
-"""What is plugged in when jackfield starts: what the settings name, what runs on this machine, or the demo.
+"""What is plugged in when jackfield starts and when its settings change: what they name, what runs here, or the demo.
 
 Nothing external is ever plugged because it was found: a key in the environment is reported, no more.
 """
@@ -7,7 +7,8 @@ import logging
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jackfield.app.settings import SlotSettings
+from jackfield.app.settings import Loaded, SlotSettings
+from jackfield.app.settings_watch import differences
 from jackfield.core.errors import JackfieldError
 from jackfield.slots.discovery import FoundServer
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("jackfield.app")
 DEMO_NAMES = ("demo-a", "demo-b", "demo-c")
+_LIVE = ("slots.", "providers.", "timeouts.", "mode", "proxy")
 
 
 async def furnish(house: "House", *, demo: bool = False) -> None:
     """Fills the panel. A source that cannot be plugged leaves a reason in its slot; the start goes on."""
     for number, wanted in sorted(house.settings.slots.items()):
         await plug_wanted(house, number, wanted)
+    await plug_named(house)
     if demo:
         await plug_demo(house)
     elif house.settings.discovery.enabled:
@@ -32,29 +35,43 @@ async def furnish(house: "House", *, demo: bool = False) -> None:
 
 
 async def plug_wanted(house: "House", number: int, wanted: SlotSettings) -> None:
-    """Plugs what the settings want in a slot; `enabled: false` blocks are left alone."""
-    block = house.settings.providers.block(house.registrar.canonical(wanted.provider) if _known(house, wanted.provider) else "")
-    config = {**block.config, **wanted.config}
-    model = wanted.model or config.pop("model", None)
+    """Plugs what the settings want in a slot, unless the restored panel has it there already."""
+    if _has(house, number, wanted):
+        return
+    block = house.settings.providers.block(_canonical(house, wanted.provider))
     await house.registry.plug(
         number,
         wanted.provider,
-        config,
-        model=model,
+        wanted.config,
+        model=wanted.model,
         name=wanted.name,
         role=wanted.role,
-        consent="allow" in (wanted.consent, block.consent),
+        consent="allow" in (wanted.consent, block.consent) and wanted.consent != "deny",
         require_ready=False,
         actor="settings",
     )
 
 
-def _known(house: "House", provider: str) -> bool:
-    try:
-        house.registrar.canonical(provider)
-    except JackfieldError:
+def _has(house: "House", number: int, wanted: SlotSettings) -> bool:
+    slot = house.registry.slot(number)
+    spec = slot.spec
+    if spec is None or slot.binding is None or slot.problem is not None:
         return False
-    return True
+    config = {**wanted.config, "model": wanted.model} if wanted.model is not None else wanted.config
+    same_name = wanted.name is None or slot.name == wanted.name
+    same_source = (spec.provider, spec.config, spec.role) == (_canonical(house, wanted.provider), config, wanted.role)
+    return same_name and same_source
+
+
+async def plug_named(house: "House") -> None:
+    """The providers that the settings switch on, each in the first free slot unless some slot already holds it."""
+    providers = house.settings.providers
+    for name in providers.wanted:
+        number = house.registry.first_free()
+        if number is None or name in house.registry.active.values():
+            continue
+        consent = providers.block(name).consent == "allow"
+        await house.registry.plug(number, name, {}, consent=consent, require_ready=False, actor="settings")
 
 
 async def plug_found(house: "House", server: FoundServer) -> None:
@@ -65,9 +82,8 @@ async def plug_found(house: "House", server: FoundServer) -> None:
     if number is None:
         logger.warning("found %s on port %d, but every slot is taken", server.provider, server.port)
         return
-    block = house.settings.providers.block(server.provider)
     try:
-        await house.registry.plug(number, server.provider, {**block.config, "base_url": server.base_url}, actor="discovery")
+        await house.registry.plug(number, server.provider, {"base_url": server.base_url}, actor="discovery")
     except JackfieldError as error:
         logger.warning("found %s on port %d, but could not plug it: %s", server.provider, server.port, error)
 
@@ -85,3 +101,31 @@ async def plug_demo(house: "House") -> None:
         if number is None or house.registry.by_name(name) is not None:
             continue
         await house.registry.plug(number, "local", config, name=name, actor="demo")
+
+
+async def take_over(house: "House", loaded: Loaded) -> None:
+    """Makes an edit of the settings effective: slots, providers, default provider, mode. Says what waits for a restart."""
+    old = house.loaded
+    changed = differences(old, loaded)
+    house.loaded = house.blocks.loaded = loaded
+    settings = loaded.settings
+    if "mode" in changed:
+        house.gate.set_mode(settings.mode)
+    for number in sorted(set(old.settings.slots) - set(settings.slots)):
+        await house.registry.unplug(number, actor="settings")
+    for number, wanted in sorted(settings.slots.items()):
+        if old.settings.slots.get(number) != wanted:
+            await plug_wanted(house, number, wanted)
+    await plug_named(house)
+    house.registry.set_default_provider(settings.providers.active)
+    later = sorted(key for key in changed if not key.startswith(_LIVE))
+    if later:
+        logger.warning("changed in the settings, effective after a restart: %s", ", ".join(later))
+
+
+def _canonical(house: "House", provider: str) -> str:
+    """The provider's id, or the name as it was written where there is none: plugging it then says so."""
+    try:
+        return house.registrar.canonical(provider)
+    except JackfieldError:
+        return provider

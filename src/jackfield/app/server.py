@@ -1,6 +1,7 @@
 """Runs a house behind uvicorn on one event loop: takes the port first, opens the house, serves, closes in order."""
 
 import asyncio
+import contextlib
 import gc
 import ipaddress
 import socket
@@ -9,8 +10,10 @@ from collections.abc import Callable
 import uvicorn
 
 from jackfield.app.compose import House, open_house
+from jackfield.app.one_write import OneWriteProtocol
 from jackfield.app.ports import listen
 from jackfield.app.settings import Loaded, ServerSettings
+from jackfield.app.settings_watch import SettingsWatcher
 from jackfield.core.errors import NotAllowed
 
 OnReady = Callable[[House], None]
@@ -52,7 +55,8 @@ async def _serve(loaded: Loaded, config: uvicorn.Config, sock: socket.socket, de
         config.app = house.asgi
         await house.furnish(demo=demo)
         server = _Server(config, lambda: _announce(house, on_ready), house.begin_to_stop)
-        await server.serve(sockets=[sock])
+        async with SettingsWatcher(loaded, house.take_over) if loaded.settings.reload else contextlib.nullcontext():
+            await server.serve(sockets=[sock])
 
 
 def _announce(house: House, on_ready: OnReady) -> None:
@@ -63,15 +67,16 @@ def _announce(house: House, on_ready: OnReady) -> None:
 
 
 def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
-    """How uvicorn is run: httptools, no log line a request, no lifespan; `app` is set by whoever serves."""
+    """How uvicorn is run: httptools, no log line a request, no lifespan. Whoever serves sets `app`."""
     return uvicorn.Config(
         app=lambda *_: None,
         loop="auto",
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         interface="asgi3",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(server.shutdown_grace_s)),

@@ -40,7 +40,7 @@ from jackfield.slots.plugging import LOOK_WITHIN_S, ConsentRecord, Plugger, Read
 from jackfield.slots.remote import local_or_remote
 from jackfield.slots.rows import place_of, stored
 from jackfield.slots.slot import ROLES, Binding, Slot, SlotSpec
-from jackfield.slots.workbench import Workbench
+from jackfield.slots.workbench import Complete, Workbench
 from jackfield.store.slots import SlotEventRow
 from jackfield.transport.egress import EgressGate
 
@@ -54,7 +54,8 @@ _log = logging.getLogger("jackfield.slots")
 class ProviderRegistry:
     """`size` slots. `clock` gives Unix seconds; `default_provider` is what `get_default_provider` answers with.
 
-    `drain_s`: how long running requests of an unplugged provider may go on before it is closed under them.
+    `drain_s`: how long running requests of an unplugged provider may go on before it is closed under them. `complete`: what
+    the settings add to a provider's config.
     """
 
     def __init__(
@@ -72,9 +73,10 @@ class ProviderRegistry:
         default_provider: str | None = None,
         mode_is_fixed: bool = False,
         drain_s: float = DRAIN_WITHIN_S,
+        complete: Complete | None = None,
     ) -> None:
         self._registrar = registrar
-        bench = Workbench(registrar, tools, gate)
+        bench = Workbench(registrar, tools, gate, complete)
         self._board = Board(size, MemoryStore() if repository is None else repository, clock, drain_s)
         self._plugger = Plugger(bench, secrets=secrets, clock=clock, consents=consents, mode_is_fixed=mode_is_fixed)
         self._configs: dict[str, dict[str, Any]] = {}

@@ -1,8 +1,10 @@
 """Where providers are made: the known types, and the tools of one event loop."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from jackfield.core.contracts import Provider, ProviderTools, SecretSource
+from jackfield.core.contracts import Provider, ProviderCard, ProviderTools, SecretSource
 from jackfield.core.errors import JackfieldError
 from jackfield.providers.registry import Registrar
 from jackfield.slots.live import LiveProvider
@@ -11,6 +13,8 @@ from jackfield.slots.slot import Binding, SlotSpec
 from jackfield.transport.egress import EgressGate
 from jackfield.transport.http1 import HttpClient
 from jackfield.transport.web import WebClient
+
+Complete = Callable[[ProviderCard, Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +35,23 @@ class Toolbox:
 
 
 class Workbench:
-    """Makes providers and bindings; opens no connection."""
+    """Makes providers and bindings; opens no connection.
 
-    def __init__(self, types: Registrar, tools: ProviderTools, gate: EgressGate) -> None:
+    `complete` adds to a slot's config, each time a provider is made of it, what the settings say about that provider.
+    """
+
+    def __init__(self, types: Registrar, tools: ProviderTools, gate: EgressGate, complete: Complete | None = None) -> None:
         self.types = types
         self.tools = tools
         self.gate = gate
+        self._complete = complete
 
     def make(self, spec: SlotSpec, *, metrics: SlotMetrics | None = None) -> Binding:
         """Raises ProviderNotFound, BadRequest, AuthFailed or MissingExtra."""
         provider_type = self.types.get(spec.provider)
         try:
-            provider = provider_type.create(spec.config, self.tools)
+            config = spec.config if self._complete is None else self._complete(provider_type.card, spec.config)
+            provider = provider_type.create(config, self.tools)
         except JackfieldError as error:
             error.provider = error.provider or spec.provider
             raise
@@ -51,4 +60,6 @@ class Workbench:
 
     def elsewhere(self) -> "Workbench":
         """The same for another event loop, with tools of its own: close those there."""
-        return Workbench(self.types, Toolbox.fresh(self.gate, self.tools.secrets, self.tools.models_dir), self.gate)
+        return Workbench(
+            self.types, Toolbox.fresh(self.gate, self.tools.secrets, self.tools.models_dir), self.gate, self._complete
+        )

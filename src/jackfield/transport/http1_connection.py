@@ -18,6 +18,7 @@ from jackfield.transport import failures
 from jackfield.transport.endpoint import Endpoint, RequestHead
 from jackfield.transport.limit import Limits, Timeouts
 
+CROSSING_WITHIN_S = 0.05
 _CLOCK_SLACK_S = 0.002
 _WATCHED = frozenset({b"transfer-encoding", b"content-encoding"})
 _FRAMED = frozenset({b"content-length", b"transfer-encoding"})
@@ -142,9 +143,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_closed", "_complete", "_fault", "_framing_bytes", "_heard", "_is_head", "_keep_alive", "_limits", "_parser",
-        "_reading_paused", "_response", "_reused", "_silent_since", "_surplus", "_timeouts", "_timer", "_timer_at", "_tls_fd",
-        "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint", "generation", "idle_since",
-        "keeper", "loop",
+        "_reading_paused", "_response", "_reused", "_sent_at", "_silent_since", "_surplus", "_timeouts", "_timer", "_timer_at",
+        "_tls_fd", "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint", "generation",
+        "idle_since", "keeper", "loop",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: Limits, generation: int) -> None:
@@ -161,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._silent_since = 0.0
+        self._sent_at = 0.0
         self._total_at = 0.0
         self._written_bytes = 0
         self._tls_fd = -1
@@ -215,7 +217,7 @@ class Connection(asyncio.Protocol):
         self._framing_bytes = 0
         self._timeouts = timeouts
         self._total_at = started + timeouts.total_s
-        self._silent_since = now = started if self._reused else self.loop.time()
+        self._sent_at = self._silent_since = now = started if self._reused else self.loop.time()
         if self._timer is None or self._timer_at > now + timeouts.shortest_s:
             self._arm(min(now + timeouts.shortest_s, self._total_at))
         if self._parser is None:
@@ -431,12 +433,20 @@ class Connection(asyncio.Protocol):
     def _explain(self, exc: Exception | None) -> Exception:
         if self._heard:
             return failures.cut(self.endpoint, exc)
-        if self._reused and self._never_arrived(exc):
+        if self._reused and (self._was_closing() or self._never_arrived(exc)):
             return StaleConnection()
         return self._no_answer(exc)
 
     def _no_answer(self, exc: Exception | None) -> Exception:
         return failures.from_transport(exc or ConnectionResetError(), self.endpoint)
+
+    def _was_closing(self) -> bool:
+        """Whether the upstream let go of the connection at the moment it was used again, without one byte of an answer.
+
+        Some servers (llama.cpp's after a stream) close a kept connection without having said so. The request then crosses
+        the close on the wire; a source that takes a request and fails at it needs longer than this.
+        """
+        return self.loop.time() - self._sent_at < CROSSING_WITHIN_S
 
     def _never_arrived(self, exc: Exception | None) -> bool:
         """Whether it is certain that the upstream did not get the whole request, so that sending it again is no second call.

@@ -12,6 +12,7 @@ import trustme
 
 from jackfield.core.errors import BadRequest, Conflict, EgressDenied, StreamBroken, TimedOut, Unavailable
 from jackfield.core.modes import OperatingMode
+from jackfield.transport import http1_connection
 from jackfield.transport.egress import Address, EgressGate
 from jackfield.transport.http1 import Endpoint, HttpClient, Limits, RequestHead, Timeouts, encode_headers
 from unit.transport.upstream import OK, PATIENCE_S, BlockingPeer, Script, Visit, answer_all, answers, blocking_peer, listening
@@ -255,7 +256,11 @@ async def test_the_second_try_is_the_last(client: HttpClient) -> None:
 
 @pytest.mark.behaviour("HTTP1-04")
 @pytest.mark.parametrize("end", ["close", "reset", "one byte"])
-async def test_a_request_that_was_taken_is_never_sent_again(client: HttpClient, end: str) -> None:
+async def test_a_request_that_was_taken_is_never_sent_again(
+    client: HttpClient, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1_connection, "CROSSING_WITHIN_S", 0.0)  # as if the source had worked on it for a while
+
     async def script(visit: Visit) -> None:
         await visit.request()
         await visit.send(OK)
@@ -270,6 +275,37 @@ async def test_a_request_that_was_taken_is_never_sent_again(client: HttpClient, 
         with pytest.raises(StreamBroken if end == "one byte" else Unavailable):
             await ask(client, upstream.url)
         assert (upstream.connections, len(upstream.requests), client.open_count) == (1, 2, 0)
+
+
+@pytest.mark.behaviour("HTTP1-04")
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_a_close_that_crosses_the_request_costs_one_more_try(client: HttpClient, end: str) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK)
+        await visit.request()
+        if end == "reset":
+            visit.reset()
+
+    async with listening(script) as upstream:
+        await ask(client, upstream.url)
+        assert await ask(client, upstream.url) == b"pong"
+        assert upstream.connections == 2
+
+
+@pytest.mark.behaviour("HTTP1-04")
+async def test_half_an_answer_is_never_asked_for_twice(client: HttpClient) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK)
+        await visit.request()
+        await visit.send(b"HTTP/1.1 200 OK")
+
+    async with listening(script) as upstream:
+        await ask(client, upstream.url)
+        with pytest.raises(StreamBroken):
+            await ask(client, upstream.url)
+        assert upstream.connections == 1
 
 
 async def test_a_new_connection_is_never_tried_twice(client: HttpClient) -> None:

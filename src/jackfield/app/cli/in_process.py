@@ -80,9 +80,9 @@ async def _asked(
 @contextlib.asynccontextmanager
 async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "ProviderRegistry"]]:
     """A panel of one slot that lasts as long as the block and leaves nothing behind."""
-    from jackfield.app.compose import Tools
     from jackfield.app.settings_providers import installed
     from jackfield.slots.registry import ProviderRegistry
+    from jackfield.slots.workbench import Toolbox
     from jackfield.store.secrets import SecretStore
     from jackfield.transport.egress import EgressGate
     from jackfield.transport.http1 import HttpClient
@@ -97,7 +97,7 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
         registrar = installed(settings.presets, settings.plugins)
         registry = ProviderRegistry(
             registrar,
-            Tools(http, web, secrets, str(settings.models_path)),
+            Toolbox(http, web, secrets, str(settings.models_path)),
             secrets=secrets,
             gate=gate,
             size=1,
