@@ -16,3 +16,4 @@ from jackfield.slots.completion import Completion as Completion
 from jackfield.slots.registry import ProviderRegistry as ProviderRegistry
 
 __version__: str
+__all__: list[str]

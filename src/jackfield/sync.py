@@ -5,6 +5,7 @@ another loop: connections belong to the private one. Knows how to wait, not how 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from jackfield.slots import loop_thread
@@ -27,7 +28,8 @@ def execute(
 ) -> str:
     """The answer's text. `provider` is a handle, or a name for `create_provider` with `config`. Raises as `forward` does."""
     if isinstance(provider, str):
-        return create_provider(provider, config).execute(model, prompt, system_prompt, parameters)
+        with closing(create_provider(provider, config)) as made:
+            return made.execute(model, prompt, system_prompt, parameters)
     return provider.execute(model, prompt, system_prompt, parameters)
 
 
@@ -42,8 +44,10 @@ def stream_execute(
 ) -> Iterator[str]:
     """The answer's text as it comes. Closing the generator cancels the request."""
     if isinstance(provider, str):
-        return create_provider(provider, config).stream_execute(model, prompt, system_prompt, parameters)
-    return provider.stream_execute(model, prompt, system_prompt, parameters)
+        with closing(create_provider(provider, config)) as made:
+            yield from made.stream_execute(model, prompt, system_prompt, parameters)
+    else:
+        yield from provider.stream_execute(model, prompt, system_prompt, parameters)
 
 
 def create_provider(name: str, config: Mapping[str, Any] | None = None, *, consent: bool = False) -> "Provider":
@@ -92,6 +96,7 @@ class Provider:
 
     def close(self) -> None:
         """Frees its sockets and memory. Idempotent."""
+        loop_thread.forget(self.adapter.disconnect)
         loop_thread.run(self.adapter.disconnect())
 
 
@@ -146,6 +151,7 @@ class ProviderManager:
 
     def close(self) -> None:
         """Removes all. Idempotent."""
+        loop_thread.forget(self._manager.aclose)
         loop_thread.run(self._manager.aclose())
 
 

@@ -33,7 +33,7 @@ class AdapterHome(Protocol):
     """Who looks after a handle's binding: a registry's slot, or nobody but a script."""
 
     async def reconnect(self, binding: Binding, config: Mapping[str, Any]) -> Binding: ...
-    async def look(self, binding: Binding, within_s: float) -> str | None: ...
+    async def look(self, binding: Binding, within_s: float, *, learn: bool) -> str | None: ...
     async def release(self, binding: Binding) -> None: ...
 
 
@@ -108,7 +108,7 @@ class SlotAdapter(InferenceProviderAdapter, identity_per_instance=True):
             if config is not None and dict(config) != self.binding.spec.config:
                 self._take(await self._home.reconnect(self.binding, config))
                 return True
-            problem = await self._home.look(self.binding, timeout_s)
+            problem = await self._home.look(self.binding, timeout_s, learn=True)
             if problem is not None:
                 raise Unavailable(problem, provider=self.provider_id)
         except JackfieldError as error:
@@ -187,7 +187,7 @@ class SlotAdapter(InferenceProviderAdapter, identity_per_instance=True):
         """Probes the source now, within `timeout_s` seconds; spends no money. Never raises an Upstream error."""
         if self.binding.live.is_retired:
             return HealthStatus(HealthState.OFFLINE, None, "it was unplugged: take the slot's adapter anew", self._clock())
-        problem = await self._home.look(self.binding, timeout_s)
+        problem = await self._home.look(self.binding, timeout_s, learn=False)
         status = self._status()
         if problem is not None and status.status is not HealthState.UNHEALTHY:
             return HealthStatus(HealthState.UNHEALTHY, None, problem, self._clock())

@@ -6,16 +6,19 @@ Knows coroutines and generators, not providers. What is made on this loop is clo
 import asyncio
 import atexit
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from jackfield.core.errors import Conflict
+from jackfield.core.redaction import redact
 
 T = TypeVar("T")
 AHEAD = 64
 CLOSE_WITHIN_S = 5.0
+_log = logging.getLogger("jackfield.sync")
 
 
 class LoopThread:
@@ -38,6 +41,11 @@ class LoopThread:
     def at_close(self, closer: Callable[[], Awaitable[None]]) -> None:
         """Calls `closer` on the loop when it ends."""
         self._closers.append(closer)
+
+    def forget(self, closer: Callable[[], Awaitable[None]]) -> None:
+        """Takes back what `at_close` was told."""
+        with contextlib.suppress(ValueError):
+            self._closers.remove(closer)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Waits for `work`. An interrupt (Ctrl-C) while waiting cancels it."""
@@ -106,8 +114,9 @@ async def _finish(closers: list[Callable[[], Awaitable[None]]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for closer in closers:
-        await closer()
+    for outcome in await asyncio.gather(*(closer() for closer in closers), return_exceptions=True):
+        if isinstance(outcome, Exception):
+            _log.warning("the sync loop did not close cleanly: %s", redact(str(outcome)))
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
@@ -115,5 +124,6 @@ _shared = LoopThread()
 run = _shared.run
 run_stream = _shared.stream
 at_close = _shared.at_close
+forget = _shared.forget
 close = _shared.close
 atexit.register(close)

@@ -239,10 +239,10 @@ class Plugger:
             raise kind(f"{problem} ({label} is as it was before)", provider=live.info.id)
         return problem
 
-    async def look(self, live: LiveProvider, spec: SlotSpec, within_s: float) -> str | None:
-        """Looks at the source, notes its standing, and the first time what it lists. What is wrong with it, or None."""
+    async def look(self, live: LiveProvider, spec: SlotSpec, within_s: float, *, learn: bool = True) -> str | None:
+        """Looks at the source and notes its standing; with `learn`, once, what it lists. What is wrong, or None."""
         problem = await self._probe(live, within_s)
-        if problem is None and live.listing is None:
+        if learn and problem is None and live.listing is None:
             await self._learn(live, spec)
         return problem
 

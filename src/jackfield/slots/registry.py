@@ -523,9 +523,9 @@ class ProviderRegistry:
                 return self._board.slots[slot.number].binding or binding
         raise SlotEmpty(f"{binding.info.id} is in no slot any more: plug it again", provider=binding.info.id)
 
-    async def look(self, binding: Binding, within_s: float) -> str | None:
+    async def look(self, binding: Binding, within_s: float, *, learn: bool = True) -> str | None:
         """For a handle: looks at the source now, and shows in its slots what was found. What is wrong, or None."""
-        problem = await self._plugger.look(binding.live, binding.spec, within_s)
+        problem = await self._plugger.look(binding.live, binding.spec, within_s, learn=learn)
         for slot in self._board.slots:
             if slot.binding is not None and slot.binding.live is binding.live and slot.problem != problem:
                 await self._board.settle(slot, (slot.binding, problem), None)

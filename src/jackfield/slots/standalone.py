@@ -126,8 +126,8 @@ class Alone:
         await binding.live.aclose()
         return ready.binding
 
-    async def look(self, binding: Binding, within_s: float) -> str | None:
-        return await self._plugger.look(binding.live, binding.spec, within_s)
+    async def look(self, binding: Binding, within_s: float, *, learn: bool = True) -> str | None:
+        return await self._plugger.look(binding.live, binding.spec, within_s, learn=learn)
 
     async def release(self, binding: Binding) -> None:
         """Closes the provider and every connection of the handle. Idempotent."""
