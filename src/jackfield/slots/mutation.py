@@ -73,11 +73,14 @@ def differences(before: Generation, after: Generation) -> dict[str, list[Any]]:
 
 
 def _moved(value: float, step: float, low: float, high: float) -> float:
-    """Steps inwards where the step outwards would leave the range, so that a value on its edge moves too."""
-    target = value + step
-    if not low <= target <= high:
-        target = value - step
-    return min(high, max(low, target))
+    """`value` after a step, thrown back at the ends of the range; at least a hundredth of the range away from where it was."""
+    width = high - low
+    beyond = (value + step - low) % (2 * width)
+    moved = low + (beyond if beyond <= width else 2 * width - beyond)
+    least = width / 100
+    if abs(moved - value) < least:
+        moved = value + least if value + least <= high else value - least
+    return min(high, max(low, moved))
 
 
 def _whole(moved: float, value: int | None, high: float) -> int:

@@ -104,6 +104,7 @@ class Plugger:
             for name in names:
                 undo.push_async_callback(asyncio.to_thread, self._secrets.delete, name)
             try:
+                spec = self.settled(spec)
                 binding, problem = await self._bring_up(spec, label, undo, consent=consent, require_ready=require_ready)
             except JackfieldError as error:
                 error.slot = int(number)
@@ -133,9 +134,9 @@ class Plugger:
         return {number: ready[number] for number in wanted}
 
     def seal(self, draft: SlotSpec, label: str) -> tuple[SlotSpec, list[str]]:
-        """`draft` with references for its secrets, now stored as `label/KEY`, and its generation settings in their own place.
+        """`draft` with references for its secrets, which are stored as `label/KEY`, and the names of those.
 
-        Also gives the names of the stored secrets. May block on a keyring or a disk. Raises BadRequest.
+        May block on a keyring or a disk. Raises BadRequest.
         """
         taken = set(self._secrets.names())
         stored: list[str] = []
@@ -148,14 +149,14 @@ class Plugger:
             return reference
 
         try:
-            return self._settled(msgspec.structs.replace(draft, config=sealed(draft.config, keep))), stored
+            return msgspec.structs.replace(draft, config=sealed(draft.config, keep)), stored
         except JackfieldError:
             for name in stored:
                 self._secrets.delete(name)
             raise
 
-    def _settled(self, spec: SlotSpec) -> SlotSpec:
-        """Canonical provider id where it is known, model and generation settings taken out of the config."""
+    def settled(self, spec: SlotSpec) -> SlotSpec:
+        """The canonical provider id where it is known, model and generation settings in their own place. Raises BadRequest."""
         try:
             provider_type = self._types.get(spec.provider)
         except JackfieldError:

@@ -7,7 +7,6 @@ happens before a change begins, so a slow source never holds up another slot.
 
 import asyncio
 import contextlib
-import copy
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import msgspec
 
 from jackfield.core.contracts import ProviderTools
-from jackfield.core.errors import BadRequest, Conflict, JackfieldError, NotFound, NotSupported, SlotEmpty
+from jackfield.core.errors import BadRequest, Conflict, NotFound, NotSupported, SlotEmpty
 from jackfield.core.ids import SlotNumber
 from jackfield.core.parameters import did_you_mean
 from jackfield.core.profiles import CapabilityRequirement
@@ -28,6 +27,7 @@ from jackfield.slots import panel
 from jackfield.slots.adapter import InferenceProviderAdapter
 from jackfield.slots.board import Arrival, Board, Change, arrival_of, close
 from jackfield.slots.bridge import as_provider_type, registered_class
+from jackfield.slots.configs import SavedConfigs
 from jackfield.slots.describe import described, described_providers, listed, source_of
 from jackfield.slots.feed import SlotEvent, Subscription
 from jackfield.slots.handles import Handles
@@ -36,10 +36,10 @@ from jackfield.slots.live import LiveProvider
 from jackfield.slots.memory import MemoryStore, PanelStore
 from jackfield.slots.mutation import differences, perturbed, with_settings
 from jackfield.slots.panel import Changes, Place, Places
-from jackfield.slots.plugging import LOOK_WITHIN_S, ConsentRecord, Plugger, Ready, Secrets
+from jackfield.slots.plugging import LOOK_WITHIN_S, ConsentRecord, Plugger, Secrets
 from jackfield.slots.remote import local_or_remote
 from jackfield.slots.rows import place_of, stored
-from jackfield.slots.slot import ROLES, Binding, Slot, SlotSpec
+from jackfield.slots.slot import Binding, Slot, SlotSpec
 from jackfield.slots.workbench import Complete, Workbench
 from jackfield.store.slots import SlotEventRow
 from jackfield.transport.egress import EgressGate
@@ -79,7 +79,7 @@ class ProviderRegistry:
         bench = Workbench(registrar, tools, gate, complete)
         self._board = Board(size, MemoryStore() if repository is None else repository, clock, drain_s)
         self._plugger = Plugger(bench, secrets=secrets, clock=clock, consents=consents, mode_is_fixed=mode_is_fixed)
-        self._configs: dict[str, dict[str, Any]] = {}
+        self._configs = SavedConfigs(self._board.store, registrar)
         self._reserved: set[int] = set()
         self._feed = self._board.feed
         self._handles = Handles(self, bench, clock=clock, prices=prices, default_provider=default_provider)
@@ -116,7 +116,7 @@ class ProviderRegistry:
     @property
     def configs(self) -> Mapping[str, dict[str, Any]]:
         """The saved config of each provider id; a copy, with references where secrets are."""
-        return MappingProxyType(copy.deepcopy(self._configs))
+        return MappingProxyType(self._configs.all())
 
     @property
     def active(self) -> dict[int, str]:
@@ -126,7 +126,9 @@ class ProviderRegistry:
     def list_providers(self) -> list[dict[str, Any]]:
         """Every provider once: id, type, display_name, capabilities, whether it is configured and whether it answers now."""
         ready = {slot.spec.provider for slot in self._board.plugged if slot.spec is not None and slot.problem is None}
-        return described_providers(self._registrar.cards(), configured={*self.active.values(), *self._configs}, available=ready)
+        return described_providers(
+            self._registrar.cards(), configured={*self.active.values(), *self._configs.all()}, available=ready
+        )
 
     def list_slots(self) -> dict[str, Any]:
         """The panel in one dict: {slots, total, plugged}."""
@@ -206,7 +208,7 @@ class ProviderRegistry:
         self._board.check_open()
         if name is not None:
             panel.checked_name(self._board.places, number, name)
-        draft = self._draft(provider_id, config, model, generation, role)
+        draft = self._configs.draft(provider_id, config, model, generation, role)
         ready = await self._plugger.ready(draft, number, consent=consent, require_ready=require_ready)
         detail = {"provider": ready.spec.provider, "model": ready.spec.model, "problem": ready.problem}
 
@@ -214,7 +216,7 @@ class ProviderRegistry:
             return Change(panel.plugged(places, number, ready.spec, name), {number: arrival_of(ready)}, detail=detail)
 
         await self._board.commit("plug", plan, actor, [ready])
-        await self._save_config(ready)
+        await self._configs.keep(ready)
         return True
 
     async def plug_set(
@@ -495,7 +497,7 @@ class ProviderRegistry:
 
     async def restore(self) -> None:
         """Brings the stored panel back, all slots at once; what cannot be had shows its problem. Call once, at start."""
-        self._configs = await asyncio.to_thread(self._board.store.configs)
+        await self._configs.load()
         places = list(self._board.places)
         for row in await asyncio.to_thread(self._board.store.load):
             if row.number < len(places):
@@ -538,36 +540,7 @@ class ProviderRegistry:
                 await self.unplug(slot.number, actor="adapter")
         await close(binding.live)
 
-    # Getting ready
-
-    def _draft(
-        self,
-        provider_id: str,
-        config: Mapping[str, Any] | None,
-        model: str | None,
-        generation: Generation | None,
-        role: str | None,
-    ) -> SlotSpec:
-        role = role or "chat"
-        if role not in ROLES:
-            raise BadRequest(f"role must be one of {', '.join(ROLES)}, got {role!r}", param="role")
-        if config is None:
-            config = self._saved_config(provider_id)
-        if not isinstance(config, Mapping):
-            raise BadRequest(f"config must be an object, got {type(config).__name__}", param="config")
-        return SlotSpec(provider_id, dict(config), model, generation or Generation(), role)
-
-    def _saved_config(self, provider_id: str) -> dict[str, Any]:
-        with contextlib.suppress(JackfieldError):
-            provider_id = self._registrar.canonical(provider_id)
-        return copy.deepcopy(self._configs.get(provider_id, {}))
-
-    async def _save_config(self, ready: Ready) -> None:
-        """The config of a plug becomes its provider's saved one, if the provider took it."""
-        if ready.binding is None or self._configs.get(ready.spec.provider) == ready.spec.config:
-            return
-        await asyncio.to_thread(self._board.store.save_config, ready.spec.provider, ready.spec.config)
-        self._configs[ready.spec.provider] = copy.deepcopy(ready.spec.config)
+    # Free slots
 
     def first_free(self) -> int | None:
         """The lowest free slot that no running operation has in hand; None when all are taken."""

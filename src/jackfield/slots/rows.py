@@ -1,7 +1,5 @@
 """Places of the panel as rows of the store, and back."""
 
-from typing import Any
-
 from jackfield.slots.panel import EMPTY, Place, Places
 from jackfield.slots.slot import ROLES, SlotRole, SlotSpec, default_name
 from jackfield.store.slots import StoredSlot
@@ -26,9 +24,4 @@ def place_of(row: StoredSlot) -> Place:
     if row.provider is None:
         return EMPTY if name is None else Place(name)
     role: SlotRole = next((role for role in ROLES if role == row.role), "chat")
-    return Place(name, SlotSpec(row.provider, _plain(row.config), row.model, row.generation, role))
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """As it looks after a round trip through JSON, so that what was stored equals what is held."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+    return Place(name, SlotSpec(row.provider, row.config, row.model, row.generation, role))

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from jackfield.core.errors import BadRequest
 from jackfield.store.references import is_secret_key, literal_secrets
 
@@ -20,9 +22,9 @@ def sealed(config: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
     """A deep copy of `config` in which every literal secret went through `keep(name, value)`, which gives its reference.
 
     `${NAME}` becomes `env:NAME`. `name` is the path in the config ("api_key", "headers/authorization"). Raises BadRequest
-    for a credential where no reference can stand, such as in a URL: those are logged and shown.
+    for a credential where no reference can stand, such as in a URL (those are logged and shown), and for what is not JSON.
     """
-    copy: dict[str, Any] = _copied(config)
+    copy: dict[str, Any] = _copied(_plain(config))
     for path in list(literal_secrets(copy)):
         *above, last = path
         holder: Any = copy
@@ -35,10 +37,20 @@ def sealed(config: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
     return copy
 
 
+def _plain(config: Mapping[str, Any]) -> Any:
+    """As the store will give it back."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(dict(config)))
+    except (TypeError, ValueError, RecursionError):
+        raise BadRequest(
+            "the config must be plain JSON: text, numbers, true and false, lists and objects", param="config"
+        ) from None
+
+
 def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
         return [_copied(item) for item in value]
     environment = _ENVIRONMENT.match(value) if isinstance(value, str) else None
     return f"env:{environment[1]}" if environment else value

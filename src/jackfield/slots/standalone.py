@@ -116,7 +116,7 @@ class Alone:
 
     def make(self, spec: SlotSpec, label: str) -> Binding:
         sealed, _ = self._plugger.seal(spec, label)
-        return self.bench.make(sealed)
+        return self.bench.make(self._plugger.settled(sealed))
 
     async def reconnect(self, binding: Binding, config: Mapping[str, Any]) -> Binding:
         """A new binding with `config`, if its source is ready; else the old one stays and the error is raised."""

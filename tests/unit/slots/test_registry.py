@@ -153,7 +153,7 @@ async def test_a_failing_plug_leaves_the_old_one(bench: Any, panel: ProviderRegi
 async def test_the_saved_config_is_used_also_after_a_restart(tmp_path: Path, restart: Any) -> None:
     async with restart(tmp_path) as bench:
         panel = bench.panel()
-        await panel.plug(0, "scripted", script("saved"))
+        await panel.plug(0, "scripted", script("saved", temperature=0.5))
         await panel.plug(1, "scripted")
         assert await said(panel, 1) == "saved"
         await panel.unplug(0)
@@ -164,6 +164,7 @@ async def test_the_saved_config_is_used_also_after_a_restart(tmp_path: Path, res
         await panel.restore()
         await panel.plug(4, "scripted")
         assert await said(panel, 4) == "saved"
+        assert panel.slot(4).spec.generation == Generation(temperature=0.5), "settings are part of what was saved"
         await panel.plug(4, "scripted", {})
         assert await said(panel, 4) != "saved", "an empty config is a config"
         await panel.aclose()
@@ -266,7 +267,7 @@ async def test_a_request_that_never_ends_holds_its_provider_open_no_longer_than_
     await panel.aclose()
 
 
-@pytest.mark.behaviour("SLOT-12", "SLOT-18")
+@pytest.mark.behaviour("SLOT-12")
 async def test_plug_model_takes_the_first_free_slot_and_the_engine_in_this_process(
     panel: ProviderRegistry, repository: Path
 ) -> None:
@@ -510,6 +511,8 @@ async def test_a_set_with_unavailable_providers_starts_and_says_why(panel: Provi
     assert "bittensor" in str(problems[2])
     assert [entry["problem"] for entry in panel.list_slots()["slots"][:4]] == problems
     assert panel.slot(3).spec.model == "meta-llama/Llama-3.1-70B"  # type: ignore[union-attr]
+    await panel.plug(4, "scripted", {"temperature": 9}, require_ready=False)
+    assert "must be 0 to 2" in str(panel.slot(4).problem)
     with pytest.raises(SlotEmpty, match="slot 2 is not plugged: no provider is called 'bittensor'"):
         await panel.invoke_slot(2, "x")
     with pytest.raises(BadRequest, match="did you mean 'provider'"):

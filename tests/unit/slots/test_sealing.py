@@ -52,6 +52,12 @@ def test_a_credential_in_a_url_is_refused_without_showing_it(url: str) -> None:
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [object(), b"bytes and no text".decode().join(["\ud800"] * 2), {1, object()}])
+def test_what_is_not_json_is_refused_without_showing_it(value: Any) -> None:
+    with pytest.raises(BadRequest, match="plain JSON"):
+        sealed({"a": [value]}, Kept())
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["plain", "m/n", "http://127.0.0.1:1/v1"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "model", "quirks"]), inner, max_size=3),
