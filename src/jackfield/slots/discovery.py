@@ -81,15 +81,16 @@ async def discover(
     """
     table = table or fingerprints()
     cards = {card.id: card for card in registrar.cards()}
-    known = () if only_ports else (*_preset_ports(cards.values()), *table.ports)
-    wanted = sorted({*ports, *known} - set(skip_ports))
+    wanted = sorted({*ports, *(() if only_ports else known_ports(registrar, table))} - set(skip_ports))
     found = await asyncio.gather(*(_look(http, port, table, cards) for port in wanted))
     programs, gpus = await asyncio.to_thread(lambda: (_programs(table, cards, path_lookup), find_gpus(root)))
     return Discovery(tuple(server for server in found if server is not None), _keys(cards.values(), environ), programs, gpus)
 
 
-def _preset_ports(cards: Iterable[ProviderCard]) -> list[int]:
-    return [card.default_port for card in cards if card.default_port is not None and not card.is_external]
+def known_ports(registrar: Registrar, table: Fingerprints | None = None) -> set[int]:
+    """The ports that are looked at wherever nobody says otherwise."""
+    own = {card.default_port for card in registrar.cards() if card.default_port is not None and not card.is_external}
+    return own | set((table or fingerprints()).ports)
 
 
 async def _look(http: HttpClient, port: int, table: Fingerprints, cards: Mapping[str, ProviderCard]) -> FoundServer | None:
