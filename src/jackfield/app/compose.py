@@ -44,6 +44,7 @@ from jackfield.store.journal import Journal
 from jackfield.store.ledger import LedgerRepository
 from jackfield.store.secrets import SecretStore
 from jackfield.store.slots import SlotRepository
+from jackfield.store.sole_owner import sole_owner
 from jackfield.transport.egress import EgressGate
 from jackfield.transport.http1 import HttpClient
 from jackfield.transport.web import WebClient
@@ -109,6 +110,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
     settings = loaded.settings
     store = settings.store_path
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(sole_owner(store))
         database = Database(store / DATABASE)
         stack.callback(database.close)
         ledger = LedgerRepository(database)

@@ -7,7 +7,6 @@ outlives the process, not a power cut.
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from jackfield.core.errors import Conflict, JackfieldError
 from jackfield.store.ledger import LedgerRepository, LedgerRow
 from jackfield.store.private_file import make_private_directory, open_private, unwritable
-
-if sys.platform != "win32":
-    import fcntl
+from jackfield.store.sole_owner import own
 
 ROWS_PER_TRANSACTION = 2000
 TAKEN_SUFFIX = ".taken"
@@ -49,7 +45,7 @@ class Journal:
         self._buffer = bytearray(1024)
         self._encode_into = msgspec.json.Encoder().encode_into
         make_private_directory(path.parent)
-        self._lock_fd = _own(path)
+        self._lock_fd = own(path.with_name(path.name + ".lock"))
         try:
             self._fd: int | None = self._reopen()
         except OSError as error:
@@ -160,30 +156,6 @@ class Journal:
                 os.write(descriptor, b"\n".join(lines) + b"\n")
             finally:
                 os.close(descriptor)
-
-
-def _own(path: Path) -> int:
-    try:
-        descriptor = open_private(path.with_name(path.name + ".lock"), os.O_RDWR)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise _owned_elsewhere(path) from None
-        except OSError:
-            log.warning("%s: this file system has no locks; run one jackfield only on it", path.parent)
-    return descriptor
-
-
-def _owned_elsewhere(path: Path) -> JackfieldError:
-    return Conflict(
-        f"another jackfield is running on {path.parent} (it holds {path.name}): stop it, or give this one a data directory "
-        "of its own",
-        code="data_directory_in_use",
-    )
 
 
 def _batches(path: Path, unreadable: list[bytes]) -> Iterator[list[LedgerRow]]:

@@ -61,14 +61,19 @@ def _warnings(house: "House") -> list[str]:
 
 
 def _say_what_was_looked_for(house: "House") -> None:
+    from jackfield.slots.discovery import known_ports
+
     output.note("Nothing is plugged.")
-    if house.settings.discovery.enabled:
-        cards = house.registrar.cards()
-        ports = sorted({card.default_port for card in cards if card.default_port} | set(house.settings.discovery.ports))
-        output.note(f"Looked for local servers on ports {', '.join(map(str, ports))} of this machine: none answered.")
-    else:
-        output.note("Did not look for local servers: discovery is off.")
     found = house.discovery
+    if found is None:
+        output.note("Did not look for local servers: discovery is off.")
+    elif found.servers:
+        there = ", ".join(f"{server.name} at {server.base_url}" for server in found.servers)
+        first = found.servers[0]
+        output.note(f"Found {there}. Plug one: jackfield slots plug 0 {first.provider} --base-url {first.base_url}")
+    else:
+        ports = sorted({*known_ports(house.registrar), *house.settings.discovery.ports})
+        output.note(f"Looked for local servers on ports {', '.join(map(str, ports))} of this machine: none answered.")
     keys = [found_name(msgspec.to_builtins(key)) for key in found.keys] if found is not None else []
     if keys:
         output.note(f"Found keys: {', '.join(keys)}. Plug one: jackfield slots plug 0 PROVIDER --yes")
