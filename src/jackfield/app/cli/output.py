@@ -4,7 +4,7 @@ Rich is loaded only for a terminal; into a pipe go plain, aligned, untruncated l
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from jackfield.app.cli.failures import UsedWrongly
@@ -39,6 +39,13 @@ def line(text: str) -> None:
 def note(text: str = "") -> None:
     """A word beside the result: stderr."""
     sys.stderr.write(printable(text) + "\n")
+
+
+def facts(values: Mapping[str, object]) -> None:
+    """Names and values of one thing, a line each."""
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
+        line(f"{name.ljust(width)}  {value}")
 
 
 class Flow:

@@ -27,9 +27,15 @@ def _cells(slot: Row) -> list[str]:
         str(slot["number"]),
         str(slot["name"]),
         str(slot.get("provider") or "-"),
-        str(slot.get("model") or "-"),
+        model(slot) or "-",
         state(slot),
     ]
+
+
+def model(slot: Row) -> str | None:
+    """The model that answers for the slot: the one it was given, else the one its source plays unasked; None if unknown."""
+    unasked = ((slot.get("live") or {}).get("capabilities") or {}).get("default_model")
+    return slot.get("model") or unasked
 
 
 def state(slot: Row) -> Cell:
@@ -52,7 +58,7 @@ def details(slot: Row) -> None:
         "name": slot["name"],
         "model id": slot.get("model_id"),
         "provider": slot.get("provider"),
-        "model": slot.get("model"),
+        "model": model(slot),
         "role": slot.get("role"),
         "state": state(slot),
         "sends to": ", ".join(live.get("hosts") or ()) or ("this process only" if live else None),
@@ -61,6 +67,4 @@ def details(slot: Row) -> None:
         **{f"config {key}": value for key, value in (slot.get("config") or {}).items()},
         **{key: value for key, value in (slot.get("generation") or {}).items() if value is not None},
     }
-    for name, value in facts.items():
-        if value is not None:
-            output.line(f"{name:<16} {value}")
+    output.facts({name: value for name, value in facts.items() if value is not None})

@@ -139,9 +139,8 @@ class Conversation:
     def _answer_from(self, slot: dict[str, Any]) -> None:
         self._target = str(slot["model_id"])
         self._provider = str(slot["provider"])
-        output.note(
-            f"slot {slot['number']} ({slot['provider']}{', ' + slot['model'] if slot.get('model') else ''}) answers now"
-        )
+        model = panel_view.model(slot)
+        output.note(f"slot {slot['number']} ({slot['provider']}{f', {model}' if model else ''}) answers now")
 
     def _model(self, argument: str) -> None:
         if not argument:
@@ -189,7 +188,7 @@ def run(conversation: Conversation) -> JackfieldError | None:
 
 def _lines(is_terminal: bool) -> Iterator[str]:
     if not is_terminal:
-        yield from sys.stdin
+        yield from iter(sys.stdin.readline, "")  # from stdin itself, leaving early would close it
         return
     _history()
     while True:

@@ -93,3 +93,9 @@ def test_a_person_at_a_terminal_chooses_from_a_menu(live: Live, environ: dict[st
         child.close()
     assert child.exitstatus == 0
     assert live.fake.completions > 0
+
+
+def test_quit_after_a_failure_on_a_pipe_ends_with_its_exit_code(script: Run, live: Live) -> None:
+    said = script("chat", "--url", live.url, stdin="/nothing\nping\n/quit\nnever asked\n")
+    assert (said.code, said.out.splitlines()) == (1, ["pong"])
+    assert "Traceback" not in said.err
