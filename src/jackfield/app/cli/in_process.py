@@ -5,11 +5,10 @@ Knows how to put that panel together from the settings; the asking itself is the
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from jackfield.app.cli.answers import Answer
 from jackfield.app.cli.call import Call
@@ -36,6 +35,7 @@ def ask_provider(
 
     Raises what plugging or asking raises; UsedWrongly where consent is needed and nobody can give it.
     """
+    logging.getLogger("jackfield").addHandler(logging.NullHandler())  # what fails is said once, by the error itself
     loaded = call.load()
     spec = (provider, config, model)
     return with_consent(lambda consent: asyncio.run(_asked(loaded, spec, prompt, options, on_text, consent)), yes=yes)
@@ -49,6 +49,8 @@ async def _asked(
     on_text: Callable[[str], object] | None,
     consent: bool,
 ) -> Answer:
+    from jackfield.dialects.openai_chat_usage import encode_usage
+
     provider, config, model = spec
     async with _panel(loaded) as (registrar, registry):
         provider_id = registrar.canonical(provider)
@@ -66,7 +68,7 @@ async def _asked(
                 model=done.model,
                 provider=done.provider,
                 finish_reason=done.finish_reason,
-                usage=msgspec.to_builtins(done.usage) if done.usage else None,
+                usage=encode_usage(done.usage) if done.usage else None,
                 request_id=done.request_id,
             )
         pieces: list[str] = []

@@ -23,8 +23,12 @@ def list_providers(
 ) -> None:
     """Every provider that can be plugged; needs no gateway and asks nobody."""
     from jackfield.app.cli import output
+    from jackfield.app.cli.failures import UsedWrongly
+    from jackfield.core.contracts import PROVIDER_KINDS
 
     call = Call.of(ctx, json=json, config=config)
+    if kind is not None and kind not in PROVIDER_KINDS:
+        raise UsedWrongly(f"--type is one of {', '.join(PROVIDER_KINDS)}, got {kind!r}", param="--type")
     registrar = _registrar(call)
     cards = [card for card in registrar.cards() if kind is None or card.type == kind]
     for problem in registrar.problems:
@@ -48,8 +52,7 @@ def show(ctx: typer.Context, provider: Name, json: Json = False, config: Config 
         output.result(facts)
         return
     capabilities = facts.pop("capabilities")
-    for name, value in {**facts, **capabilities}.items():
-        output.line(f"{name:<20} {_said(value)}")
+    output.facts({name: _said(value) for name, value in {**facts, **capabilities}.items()})
 
 
 @app.command()
@@ -107,7 +110,9 @@ def _said(value: Any) -> str:
         return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        value = [f"{name}={inner}" for name, inner in value.items()]
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list | tuple) else str(value)
 
 
 def _status_cells(row: dict[str, Any]) -> list[str]:

@@ -122,7 +122,8 @@ def mutate(
         return
     for key, change in done["changed"].items():
         before, after = change if isinstance(change, list) else (None, change)
-        output.line(f"slot {slot}: {key} {before} -> {after}")
+        shown = ("unset" if value is None else value for value in (before, after))
+        output.line(f"slot {slot}: {key} {' -> '.join(map(str, shown))}")
     if not done["changed"]:
         output.line(f"slot {slot}: nothing changed")
 

@@ -140,3 +140,17 @@ def test_consent_that_was_recorded_is_not_asked_for_again(jf: Run, environ: dict
     database.close()
     assert jf(*words).code == 1
     assert jf(*words, env={"JACKFIELD_MODE": "airgapped"}).code == 1
+
+
+def test_usage_has_one_shape_with_and_without_a_gateway(jf: Run, live: Live) -> None:
+    through = jf("ask", "ping", "--slot", 1, "--json", url=live.url).json["usage"]
+    direct = jf("ask", "ping", "--provider", "openai-compat", "--base-url", live.fake.base_url, "--json").json["usage"]
+    assert direct["completion_tokens"] == through["completion_tokens"]
+    assert {"prompt_tokens", "total_tokens"} <= set(through) & set(direct)
+    assert direct["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+def test_a_failure_without_a_gateway_is_said_once(script: Run, nowhere: str) -> None:
+    said = script("ask", "ping", "--provider", "openai-compat", "--base-url", nowhere)
+    assert (said.code, said.out) == (1, "")
+    assert len(said.err.splitlines()) == 1

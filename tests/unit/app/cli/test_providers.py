@@ -128,3 +128,17 @@ def test_discover_through_the_gateway_and_from_here(jf: Run, live: Live, nowhere
     assert "canary" not in said.out
     text = jf("discover", url=nowhere, env={"GROQ_API_KEY": "gsk_canary123"})
     assert "GROQ_API_KEY (groq)" in text.err
+
+
+def test_show_writes_lists_as_people_do(jf: Run) -> None:
+    lines = dict(line.split(None, 1) for line in jf("providers", "show", "llama-server").out.splitlines())
+    assert lines["aliases"].startswith("llama-cpp, ")
+    assert "(" not in lines["key_env"]
+    assert "verify_ssl=verify_tls" in lines["config_aliases"]
+    assert lines["supported_models"] == "-"
+
+
+def test_an_unknown_type_is_refused_and_the_known_ones_are_named(jf: Run) -> None:
+    said = jf("providers", "list", "--type", "remote")
+    assert (said.code, said.out) == (2, "")
+    assert "local" in said.err

@@ -126,3 +126,19 @@ def test_errors_are_objects_on_stderr_where_json_is_asked_for(jf: Run, live: Liv
     done = jf("slots", "info", 99, "--json", url=live.url)
     assert done.out == ""
     assert json.loads(done.err)["error"]["code"] == "slot_out_of_range"
+
+
+def test_the_model_column_names_what_answers_also_where_nobody_named_it(jf: Run, live: Live) -> None:
+    assert jf("slots", "plug", 4, "openai-compat", "--base-url", live.fake.base_url, url=live.url).code == 0
+    row = next(line for line in jf("slots", "list", url=live.url).out.splitlines() if line.startswith("4"))
+    assert row.split()[3] == "fake-model"
+    info = jf("slots", "info", 4, url=live.url).out
+    assert [line.split() for line in info.splitlines() if line.startswith("model ")] == [
+        ["model", "id", "slot-4"],
+        ["model", "fake-model"],
+    ]
+
+
+def test_what_was_unset_before_a_mutation_is_called_so(jf: Run, live: Live) -> None:
+    said = jf("slots", "mutate", 0, "--set", "temperature=0.3", url=live.url)
+    assert said.out == "slot 0: temperature unset -> 0.3\n"
