@@ -73,7 +73,8 @@ class JackfieldError(Exception):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return f"{self.provider}: {self.message}" if self.provider else self.message
+        names_it_already = self.provider is None or self.message.startswith((f"{self.provider} ", f"{self.provider}:"))
+        return self.message if names_it_already else f"{self.provider}: {self.message}"
 
 
 class RequestRejected(JackfieldError):

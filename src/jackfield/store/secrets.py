@@ -58,7 +58,7 @@ class SecretStore:
         Raises BadRequest for a name or value that cannot be stored; JackfieldError where the disk refuses.
         """
         if not _NAME.fullmatch(name):
-            raise BadRequest(f"{name!r} cannot name a secret: use letters, digits and '_ . / -', 128 at most", param="name")
+            raise BadRequest(f"{name!r} cannot name a secret; letters, digits and '_ . / -' can, 128 at most", param="name")
         secret = value.strip()
         if not secret or any(ord(character) < 32 for character in secret):
             raise BadRequest(f"the secret {name} is empty or holds a line break: give the key alone", param="value")

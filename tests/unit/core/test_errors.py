@@ -78,3 +78,9 @@ def test_what_is_given_replaces_the_kind_s_defaults() -> None:
         1.5,
         "r",
     )
+
+
+def test_the_provider_is_named_once() -> None:
+    assert str(JackfieldError("refused the key", provider="acme")) == "acme: refused the key"
+    assert str(JackfieldError("acme sends prompts to api.example.com", provider="acme")).count("acme") == 1
+    assert str(JackfieldError("acmeister is somebody else", provider="acme")).startswith("acme: ")
