@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from jackfield.core.errors import JackfieldError, NotAllowed
 from jackfield.core.redaction import redact
 from jackfield.doors.openai.door import Handler, OpenAIDoor
-from jackfield.gateway.client import Client, Headers, Receive, Scope, Send
+from jackfield.gateway.client import AsgiClient, Client, Headers, Receive, Scope, Send
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
@@ -38,21 +38,28 @@ class Root:
         self._routes: dict[str, Mapping[str, Handler]] = {**door.routes, **extra_routes}
         self._build_control = build_control
         self._control: asyncio.Future[ASGIApp] | None = None
-        self._max_body_bytes = max_body_bytes
-        self._patience_s = patience_s
+        self.max_body_bytes = max_body_bytes
+        self.patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Any ASGI server's way in."""
         if scope["type"] != "http":
             await _decline(scope, receive, send)
             return
-        client = Client(scope, receive, send, self._max_body_bytes, self._patience_s)
+        client = AsgiClient(scope, receive, send, self.max_body_bytes, self.patience_s)
+        if scope["path"].startswith(CONTROL):
+            await self._guarded(client, lambda: self._pass_to_control(client, scope, receive, send))
+        else:
+            await self.serve(client)
+
+    async def serve(self, client: Client) -> None:
+        """Answers one request of a data route. Never raises but for a cancellation from outside."""
+        await self._guarded(client, lambda: self._handler(client)(client))
+
+    async def _guarded(self, client: Client, work: Callable[[], Awaitable[None]]) -> None:
         try:
             self._admission.admit(client.headers, is_open=client.path in OPEN_PATHS)
-            if client.path.startswith(CONTROL):
-                client.close()
-                await (await self._control_app())(scope, receive, send)
-            else:
-                await self._handler(client)(client)
+            await work()
         except JackfieldError as error:
             await self._fail(client, error)
         except asyncio.CancelledError:
@@ -64,6 +71,10 @@ class Root:
             await self._fail(client, JackfieldError("something went wrong inside the gateway; its log says more"))
         finally:
             client.close()
+
+    async def _pass_to_control(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
+        client.close()
+        await (await self._control_app())(scope, receive, send)
 
     def _handler(self, client: Client) -> Handler:
         methods = self._routes.get(client.path) or self._door.find(client.path)

@@ -12,7 +12,7 @@ from types import FrameType
 import uvicorn
 
 from jackfield.app.compose import House, open_house
-from jackfield.app.one_write import OneWriteProtocol
+from jackfield.app.http_protocol import GatewayProtocol
 from jackfield.app.ports import listen
 from jackfield.app.settings import Loaded, ServerSettings
 from jackfield.app.settings_watch import SettingsWatcher
@@ -82,7 +82,7 @@ def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app=lambda *_: None,
         loop="auto",
-        http=OneWriteProtocol,
+        http=GatewayProtocol,
         ws="none",
         interface="asgi3",
         lifespan="off",

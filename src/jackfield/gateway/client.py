@@ -1,12 +1,13 @@
-"""One client on one ASGI exchange: its body, its bytes back, and whether it is still there.
+"""The client of one request: its body, its bytes back, and whether it is still there. Knows nothing of dialects.
 
-Bare ASGI does not tell an application that its client left, so a request that has waited `WATCH_AFTER_S` gets a watcher
-task, which cancels the handler. Requests that are answered sooner never pay for one. Knows nothing of dialects.
+`Client` is the face that doors and steps see; `AsgiClient` stands behind it under any ASGI server (app/http_protocol.py has
+a shorter way). Bare ASGI does not tell an application that its client left, so a request that has waited `WATCH_AFTER_S`
+gets a watcher task, which cancels the handler. Requests that are answered sooner never pay for one.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from jackfield.core.errors import BodyTooLarge, TimedOut
 
@@ -19,8 +20,58 @@ WATCH_AFTER_S = 0.05
 BODY_WITHIN_S = 60.0
 
 
-class Client:
-    """Reads and answers one request. Use `close()` in a finally: it ends the watcher and the timer."""
+class Client(Protocol):
+    """One request and its answer. `method`, `path` (decoded) and `headers` (lower-case names) are settled when it begins.
+
+    A handler that is cancelled because of the client finds `is_gone` (it left) or `is_late` (it dawdled) set.
+    """
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    has_started: bool
+    has_ended: bool
+    is_gone: bool
+    is_late: bool
+
+    async def body(self) -> bytes:
+        """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` cancels the handler."""
+        ...
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once."""
+        ...
+
+    async def start(self, status: int, headers: Headers) -> None: ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Sends on at once; waits while the client reads slower than we write."""
+        ...
+
+    async def end(self, chunk: bytes = b"") -> None: ...
+
+    def why_cancelled(self) -> TimedOut | None:
+        """After a CancelledError with `is_gone` or `is_late` set: the error to answer with, None if nobody is there.
+
+        Takes the cancellation back from the task.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what watches the client. Call it in a finally."""
+        ...
+
+
+def too_large(max_body_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is over the limit of {max_body_bytes} bytes (server.max_body_bytes)")
+
+
+def given_up() -> TimedOut:
+    return TimedOut("the request was not received or answered in time and was given up", status=408, code="request_timeout")
+
+
+class AsgiClient:
+    """Reads and answers one request over ASGI. Use `close()` in a finally: it ends the watcher and the timer."""
 
     __slots__ = (
         "_body_is_read",
@@ -94,7 +145,7 @@ class Client:
         return message
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the request body is over the limit of {self._max_body_bytes} bytes (server.max_body_bytes)")
+        return too_large(self._max_body_bytes)
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer at once."""
@@ -154,9 +205,7 @@ class Client:
         """
         if self._task is not None:
             self._task.uncancel()
-        if self.is_gone:
-            return None
-        return TimedOut("the request was not received or answered in time and was given up", status=408, code="request_timeout")
+        return None if self.is_gone else given_up()
 
     def close(self) -> None:
         if self._timer is not None:

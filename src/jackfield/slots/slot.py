@@ -72,6 +72,11 @@ class Binding:
         self.is_free = live.is_free
         self.default_fields = default_fields(spec.generation)
 
+    @property
+    def model(self) -> str | None:
+        """The model that answers a request which names only the slot; None while it is not known."""
+        return self.spec.model or self.live.capabilities.default_model
+
     def acquire(self) -> None:
         """A request begins; `release` ends it. Raises SlotEmpty when the provider was unplugged meanwhile."""
         self.live.acquire()

@@ -8,7 +8,7 @@ import pytest
 
 from jackfield.core.errors import BodyTooLarge
 from jackfield.gateway import client as module
-from jackfield.gateway.client import Client, Receive
+from jackfield.gateway.client import AsgiClient, Receive
 
 
 def receiver(*messages: dict[str, Any]) -> Receive:
@@ -50,7 +50,7 @@ async def no_leak() -> AsyncIterator[None]:
 
 
 async def test_a_body_in_pieces_is_joined(no_leak: None) -> None:
-    client = Client(scope(), receiver(body(b"ab", True), body(b"cd", True), body(b"e")), nowhere, 100)
+    client = AsgiClient(scope(), receiver(body(b"ab", True), body(b"cd", True), body(b"e")), nowhere, 100)
     assert await client.body() == b"abcde"
     client.close()
 
@@ -64,7 +64,7 @@ async def test_a_body_in_pieces_is_joined(no_leak: None) -> None:
     ],
 )
 async def test_a_body_over_the_limit_is_refused(headers: list[tuple[bytes, bytes]], messages: list[dict[str, Any]]) -> None:
-    client = Client(scope(*headers), receiver(*messages), nowhere, 100)
+    client = AsgiClient(scope(*headers), receiver(*messages), nowhere, 100)
     with pytest.raises(BodyTooLarge, match="100 bytes") as caught:
         await client.body()
     client.close()
@@ -76,7 +76,7 @@ async def test_a_client_that_leaves_cancels_the_handler(no_leak: None) -> None:
     gone: list[bool] = []
 
     async def handler() -> None:
-        client = Client(scope(), receiver(body(b"{}"), {"type": "http.disconnect"}), nowhere, 100)
+        client = AsgiClient(scope(), receiver(body(b"{}"), {"type": "http.disconnect"}), nowhere, 100)
         try:
             await client.body()
             started.set()
@@ -94,7 +94,7 @@ async def test_a_client_that_leaves_cancels_the_handler(no_leak: None) -> None:
 
 async def test_a_handler_that_never_ends_is_given_up(no_leak: None) -> None:
     async def handler() -> str:
-        client = Client(scope(), receiver(body(b"{}")), nowhere, 100, patience_s=0.01)
+        client = AsgiClient(scope(), receiver(body(b"{}")), nowhere, 100, patience_s=0.01)
         try:
             await client.body()
             await asyncio.sleep(30)
@@ -112,7 +112,7 @@ async def test_a_handler_that_never_ends_is_given_up(no_leak: None) -> None:
 
 async def test_a_body_that_trickles_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch, no_leak: None) -> None:
     monkeypatch.setattr(module, "BODY_WITHIN_S", 0.01)
-    client = Client(scope(), receiver(body(b"{", True)), nowhere, 100)
+    client = AsgiClient(scope(), receiver(body(b"{", True)), nowhere, 100)
     with pytest.raises(asyncio.CancelledError):
         await client.body()
     assert client.is_late
@@ -122,7 +122,7 @@ async def test_a_body_that_trickles_for_ever_is_given_up(monkeypatch: pytest.Mon
 
 async def test_cancellation_from_outside_is_not_ours() -> None:
     async def handler() -> None:
-        client = Client(scope(), receiver(body(b"{}")), nowhere, 100)
+        client = AsgiClient(scope(), receiver(body(b"{}")), nowhere, 100)
         try:
             await client.body()
             await asyncio.sleep(30)

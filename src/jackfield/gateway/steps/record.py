@@ -31,7 +31,7 @@ class Record:
                     at=call.at,
                     slot=call.slot_number,
                     provider=binding.info.id if binding is not None else "",
-                    model=call.model or _configured_model(call),
+                    model=call.model or (binding.model if binding is not None else None) or call.model_text,
                     prompt_tokens=usage.prompt_tokens,
                     completion_tokens=usage.completion_tokens,
                     cached_tokens=usage.cached_tokens,
@@ -44,7 +44,3 @@ class Record:
                     status=call.status,
                 )
             )
-
-
-def _configured_model(call: Call) -> str:
-    return (call.binding.spec.model if call.binding is not None else None) or call.model_text

@@ -18,5 +18,5 @@ class Settle:
         if binding.is_free:
             call.cost = FREE
         elif call.usage is not None:
-            model = call.model or binding.spec.model or ""
+            model = call.model or binding.model or ""
             call.cost = self._prices.cost(binding.info.id, model, call.usage)
