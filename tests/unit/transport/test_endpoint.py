@@ -120,7 +120,7 @@ def test_methods_are_one_word(method: str) -> None:
         Endpoint.parse("http://localhost").head(method, "", {})
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é", *OUR_HEADERS, "Content-Length", "Host"])
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é", *sorted(OUR_HEADERS), "Content-Length", "Host"])
 def test_header_names_are_tokens_and_not_ours(name: str) -> None:
     with pytest.raises(BadRequest):
         encode_headers({name: "x"})
