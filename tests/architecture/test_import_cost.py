@@ -69,6 +69,7 @@ def test_importing_jackfield_loads_few_modules(the_import: dict[str, Any]) -> No
 
 
 @pytest.mark.behaviour("HOUSE-02")
+@pytest.mark.behaviour("CMD-05")
 def test_help_loads_nothing_heavy() -> None:
     result = in_fresh_python(ASK_FOR_HELP)
     assert result["status"] == 0

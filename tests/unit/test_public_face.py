@@ -12,24 +12,18 @@ import jackfield
 
 HEAVY = ("asyncio", "msgspec", "ssl", "httpx2", "litestar", "typer", "rich", "sqlite3", "keyring", "cryptography", "xllamacpp")
 MEASURE = (
-    "import sys, time\n"
+    "import sys\n"
     "import importlib.util, importlib\n"
     "before = set(sys.modules)\n"
-    "began = time.perf_counter()\n"
     "import jackfield\n"
-    "took = time.perf_counter() - began\n"
-    "print(took, *sorted(set(sys.modules) - before))\n"
+    "print(*sorted(set(sys.modules) - before))\n"
 )
 
 
 @pytest.mark.behaviour("FACE-01")
-def test_importing_it_is_quick_and_loads_next_to_nothing() -> None:
-    runs = [
-        subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=30).stdout.split()
-        for _ in range(3)
-    ]
-    assert min(float(run[0]) for run in runs) < 0.150
-    loaded = runs[0][1:]
+def test_importing_it_loads_next_to_nothing() -> None:
+    ran = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=30)
+    loaded = ran.stdout.split()
     assert not set(loaded) & set(HEAVY)
     assert [name for name in loaded if name.startswith("jackfield")] == ["jackfield"]
     assert len(loaded) < 40

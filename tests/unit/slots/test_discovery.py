@@ -80,7 +80,7 @@ async def test_nobody_is_waited_for(bench: Any, fake: FakeOpenAI, hanging: int) 
     async with FakeOpenAI(behaviour=Behaviour(everywhere=True, hang="before")) as deaf:
         began = perf_counter()
         found = await look(bench, fake.port, hanging, deaf.port, 1)
-        assert perf_counter() - began < 1.5
+        assert perf_counter() - began < 4
     assert [server.port for server in found.servers] == [fake.port]
 
 

@@ -90,7 +90,7 @@ async def test_all_are_looked_at_at_the_same_time(maker: Maker) -> None:
         manager.add_provider("dead", {"provider": "openai-compat", "base_url": "http://127.0.0.1:1/v1"})
         began = perf_counter()
         infos = await manager.get_all_info()
-        assert perf_counter() - began < 0.6
+        assert perf_counter() - began < 0.85  # one after the other would take 0.9 s
         assert [infos[name]["status"] for name in ("a", "b", "c")] == ["healthy"] * 3
         assert infos["dead"]["status"] == "unhealthy"
         assert infos["dead"]["error"]

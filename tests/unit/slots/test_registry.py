@@ -19,7 +19,6 @@ from jackfield.core.errors import (
     SlotOutOfRange,
     Unavailable,
 )
-from jackfield.core.ids import SlotNumber
 from jackfield.core.messages import text_message
 from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest, Generation
@@ -666,10 +665,3 @@ async def test_a_closed_panel_takes_no_more_operations(bench: Any) -> None:
     await panel.aclose()
     with pytest.raises(ServiceFailed, match="closed"):
         await panel.plug(1, "scripted")
-
-
-async def test_looking_at_a_slot_is_cheap(panel: ProviderRegistry) -> None:
-    from timeit import timeit
-
-    number = SlotNumber(3)
-    assert min(timeit(lambda: panel.slot(number), number=2000) for _ in range(5)) / 2000 < 5e-6
