@@ -3,14 +3,16 @@
 Knows the command line and HTTP, nothing of the package: what it finds out is what a person finds out.
 """
 
+import asyncio
 import json
 import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,17 @@ def jackfield_up(
         if up is not None:
             up.http.close()
         _end(process)
+
+
+@asynccontextmanager
+async def jackfield_up_beside(folder: Path, *words: str, **options: Any) -> AsyncIterator[Up]:
+    """`jackfield_up`, while the fakes of this event loop go on answering."""
+    opened = jackfield_up(folder, *words, **options)
+    up = await asyncio.to_thread(opened.__enter__)
+    try:
+        yield up
+    finally:
+        await asyncio.to_thread(opened.__exit__, *sys.exc_info())
 
 
 def jackfield(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> Said:

@@ -155,7 +155,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             gate=gate,
             secrets=secret_store,
             tools=tools,
-            pipeline=Pipeline(Resolve(registry, catalogue), books),
+            pipeline=Pipeline(Resolve(registry, catalogue), books, secret_store.known_values),
             journal=journal,
             ledger=ledger,
             consents=consents,

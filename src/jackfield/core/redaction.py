@@ -7,6 +7,8 @@ References (`env:NAME`), placeholders and small numbers stay readable.
 import re
 from collections.abc import Iterable
 
+from jackfield.core.errors import JackfieldError
+
 MASK = "[redacted]"
 
 _NAME = (
@@ -72,6 +74,17 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     for shape in _SHAPES:
         text = shape.sub(lambda match: f"{match[1]}{MASK}", text)
     return text
+
+
+def redact_error(error: JackfieldError, known: Iterable[str] = ()) -> None:
+    """Takes credentials out of all that `error` tells: a source may have put them into any of it."""
+    secrets = tuple(known)
+    error.message = redact(error.message, secrets)
+    error.args = (error.message,)
+    if redact(error.code, secrets) != error.code:
+        error.code = error.default_code
+    if error.param is not None and redact(error.param, secrets) != error.param:
+        error.param = None
 
 
 def _mask_value(match: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ from jackfield.core.redaction import redact
 _MAX_MESSAGE_CHARS = 1000
 _MAX_PAGE_CHARS = 200
 _MAX_READ_CHARS = 4000
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -157,7 +158,7 @@ def _build(
         hint = "the key of this slot may not do this"
     message = said or f"the source answered with status {status} and no explanation"
     keeps_status = (class_ is BadRequest and 400 <= status < 500) or (class_ is AuthFailed and status == 403)
-    keeps_code = class_ in (BadRequest, RateLimited, NotSupported)
+    keeps_code = class_ in (BadRequest, RateLimited, NotSupported) and told.code and _CODE.fullmatch(told.code)
     return class_(
         f"{message} ({hint})" if hint else message,
         provider=provider or None,

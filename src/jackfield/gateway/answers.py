@@ -69,7 +69,11 @@ class PassedPlain:
     async def body(self, call: Call) -> bytes:
         body = await self._reply.read()
         call.upstream_at = perf_counter()
-        call.usage = call.dialect.reply_usage(body)
+        try:
+            call.usage = call.dialect.reply_usage(body)
+        except JackfieldError as error:
+            error.provider = error.provider or (call.binding.info.id if call.binding is not None else None)
+            raise
         return body
 
     async def aclose(self) -> None:

@@ -11,9 +11,10 @@ call fails or is given up. Admission (keys, hosts, sizes) has happened before, i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from jackfield.core.errors import JackfieldError
+from jackfield.core.redaction import redact_error
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
@@ -25,10 +26,15 @@ CANCELLED = "cancelled"
 
 
 class Pipeline:
-    def __init__(self, resolve: Resolve, books: tuple[Book, ...]) -> None:
+    """`known_secrets` are those of this process: no error carries one to a client or into the books."""
+
+    def __init__(
+        self, resolve: Resolve, books: tuple[Book, ...], known_secrets: Callable[[], Collection[str]] = frozenset
+    ) -> None:
         self.resolve = resolve
         self._books = books
-        self._relay = Relay(self.close_books)
+        self._known_secrets = known_secrets
+        self._relay = Relay(self.close_books, self.complete)
 
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
@@ -42,8 +48,7 @@ class Pipeline:
             finally:
                 binding.release()
         except JackfieldError as error:
-            error.slot = call.slot_number
-            error.request_id = call.request_id
+            self.complete(call, error)
             call.status = error.status
             self.close_books(call, error.code)
             raise
@@ -65,6 +70,12 @@ class Pipeline:
                 await self._relay.plain(call, client, plain)
             finally:
                 await plain.aclose()
+
+    def complete(self, call: Call, error: JackfieldError) -> None:
+        """Makes an error fit for the client: it says where it happened, and holds no secret."""
+        error.slot = call.slot_number
+        error.request_id = call.request_id
+        redact_error(error, self._known_secrets())
 
     def close_books(self, call: Call, outcome: str) -> None:
         """Idempotent: the first outcome stands."""

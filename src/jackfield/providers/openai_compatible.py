@@ -76,7 +76,7 @@ class OpenAICompatible:
         self._quirks = settings.quirks
         self._plan = openai_chat.SplicePlan.of(settings.quirks)
         self._timeouts = settings.timeouts
-        self._secrets = (settings.key,) if settings.key else ()
+        self._secrets = settings.secrets
         self._endpoint = Endpoint.parse(settings.root, verify_tls=config.verify_tls, proxy=config.proxy)
         self._headers = self._fixed_headers(settings)
         self._heads: dict[str, RequestHead] = {}
@@ -350,7 +350,7 @@ class OpenAICompatible:
 
     def _fixed_headers(self, settings: OpenAISettings) -> dict[str, str]:
         headers = {"accept": "application/json, text/event-stream", "user-agent": "jackfield", **self.preset.headers}
-        headers.update({name.lower(): value for name, value in settings.config.headers.items()})
+        headers.update({name.lower(): value for name, value in settings.headers.items()})
         if settings.key:
             name = self._quirks.auth_header.lower()
             headers[name] = f"Bearer {settings.key}" if name == "authorization" else settings.key

@@ -18,6 +18,7 @@ from jackfield.dialects.openai_chat import NAME, ChatQuirks
 from jackfield.providers.address import api_root, is_loopback
 from jackfield.providers.config import read_config
 from jackfield.providers.presets import Preset
+from jackfield.store.references import schemed_reference
 from jackfield.transport.http1 import Timeouts
 
 KEY_ALIASES: Mapping[str, str] = {
@@ -61,12 +62,17 @@ class OpenAIConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAISettings(msgspec.Struct, frozen=True):
-    """A config after reading: whole, checked, and with its key resolved (`key` is a secret: never shown)."""
+    """A config after reading: whole, checked, its references resolved.
+
+    `key` and what stands in `headers` may be secrets: never shown. `secrets` are those that were resolved.
+    """
 
     config: OpenAIConfig
     generation: Generation
     root: str
     key: str | None
+    headers: dict[str, str]
+    secrets: tuple[str, ...]
     timeouts: Timeouts
     quirks: ChatQuirks
 
@@ -82,11 +88,15 @@ def read_settings(preset: Preset, config: Mapping[str, Any], secrets: SecretSour
     if read.mode != "api":
         raise _no_direct_mode(preset, read.mode)
     root = api_root(preset, read.base_url, read.host, read.port, read.path)
+    key = _key(preset, read.api_key, root, secrets)
+    headers, in_headers = _headers(read.headers, secrets)
     return OpenAISettings(
         read,
         generation,
         root,
-        _key(preset, read.api_key, root, secrets),
+        key,
+        headers,
+        (*in_headers, *((key,) if key else ())),
         _timeouts(preset, read),
         _quirks(preset, read),
     )
@@ -118,6 +128,21 @@ def _key(preset: Preset, reference: str | None, root: str, secrets: SecretSource
         provider=preset.id,
         param="api_key",
     )
+
+
+def _headers(given: Mapping[str, str], secrets: SecretSource) -> tuple[dict[str, str], list[str]]:
+    """The headers with secrets where references stand ("Bearer env:NAME", "file:NAME"), and those secrets."""
+    headers: dict[str, str] = {}
+    found: list[str] = []
+    for name, value in given.items():
+        parts = schemed_reference(value)
+        if parts is None:
+            headers[name] = value
+        else:
+            scheme, reference = parts
+            found.append(secrets.resolve(reference))
+            headers[name] = scheme + found[-1]
+    return headers, found
 
 
 def _timeouts(preset: Preset, config: OpenAIConfig) -> Timeouts:

@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 
 _REFERENCE = re.compile(r"(env|keyring|file):([A-Za-z0-9_][A-Za-z0-9_./-]{0,127})")
 # A header value may say how it authorises before the reference: "Bearer env:NAME".
-_SCHEMED_REFERENCE = re.compile(r"(?:(?:bearer|basic|token)\s+)?" + _REFERENCE.pattern, re.IGNORECASE)
+_SCHEMED_REFERENCE = re.compile(r"((?:bearer|basic|token)\s+)?(" + _REFERENCE.pattern + ")", re.IGNORECASE)
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:(?:api|access|private|secret|auth|signing|master)_?key|token|secret|password|passwd|passphrase|"
     r"authorization|credentials?|cookie)$"
@@ -31,6 +31,12 @@ def parse_reference(text: str) -> tuple[str, str] | None:
 
 def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
+
+
+def schemed_reference(text: str) -> tuple[str, str] | None:
+    """("Bearer ", "env:NAME") of a header value `Bearer env:NAME`, ("", "env:NAME") of a bare one; None without a reference."""
+    match = _SCHEMED_REFERENCE.fullmatch(text.strip())
+    return (match[1] or "", match[2]) if match else None
 
 
 def is_secret_key(key: str) -> bool:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jackfield.core.redaction import MASK, redact
+from jackfield.core.errors import BadRequest, RateLimited
+from jackfield.core.redaction import MASK, redact, redact_error
 
 S = "q7Xk29LmPz81vBn4"  # the secret part; must be in no output
 CREDENTIALS = {
@@ -162,3 +163,16 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
 
     seconds(1000)
     assert seconds(60_000) < 30 * max(seconds(10_000), 0.005)
+
+
+def test_an_error_loses_a_secret_wherever_the_source_put_it() -> None:
+    error = RateLimited("the key swordfish9 is slow", provider="p", code="swordfish9", param="swordfish9", retry_after_s=1)
+    redact_error(error, ["swordfish9"])
+    assert "swordfish9" not in repr(error) + str(error) + repr(vars(error))
+    assert (error.code, error.param, error.retry_after_s) == ("rate_limit_exceeded", None, 1)
+
+
+def test_an_error_without_a_secret_stays_as_it_is() -> None:
+    error = BadRequest("no such field", code="odd", param="messages[0].content")
+    redact_error(error, ["swordfish9"])
+    assert (str(error), error.code, error.param) == ("no such field", "odd", "messages[0].content")

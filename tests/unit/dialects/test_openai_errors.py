@@ -264,3 +264,12 @@ def test_the_official_client_raises_our_in_stream_error() -> None:
     client = openai.OpenAI(api_key="none", base_url="http://127.0.0.1:1/v1", http_client=httpx2.Client(transport=transport))
     with pytest.raises(openai.APIError, match="the source went away"), client:
         list(client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], stream=True))
+
+
+def test_a_code_that_is_no_code_is_not_taken_over() -> None:
+    for code in ("a sentence of the source", "x" * 65, "line\nbreak"):
+        assert (
+            decode_error(400, msgspec.json.encode({"error": {"message": "no", "code": code}}), provider="p").code
+            == "invalid_request"
+        )
+    assert decode_error(400, b'{"error": {"message": "no", "code": "bad_image"}}', provider="p").code == "bad_image"

@@ -125,3 +125,18 @@ def test_a_card_tells_what_leaves_the_machine() -> None:
     assert not card_of(PRESETS["litellm-proxy"]).is_external
     assert not card_of(PRESETS["openai-compat"]).is_external
     assert card_of(Preset(id="x", base_url="https://x.example", needs_key=False)).needs_key is False
+
+
+def test_references_in_headers_become_the_secrets_and_are_known_as_such() -> None:
+    given = {"Authorization": "Bearer env:TOKEN", "X-Api-Key": "file:slot-0/key", "X-Team": "blue"}
+    read = _read(
+        "openai-compat", {"base_url": "http://127.0.0.1:9", "headers": given}, {"env:TOKEN": "t", "file:slot-0/key": "k"}
+    )
+    assert read.headers == {"Authorization": "Bearer t", "X-Api-Key": "k", "X-Team": "blue"}
+    assert set(read.secrets) == {"t", "k"}
+    assert "Bearer" not in repr(read)
+
+
+def test_a_reference_in_a_header_that_leads_nowhere_is_told() -> None:
+    with pytest.raises(AuthFailed):
+        _read("openai-compat", {"base_url": "http://127.0.0.1:9", "headers": {"Authorization": "Bearer env:NOT_SET"}})

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.core.errors import BadRequest
-from jackfield.store.references import is_reference, is_secret_key, literal_secrets, parse_reference, refuse_literals
+from jackfield.store.references import (
+    is_reference,
+    is_secret_key,
+    literal_secrets,
+    parse_reference,
+    refuse_literals,
+    schemed_reference,
+)
 
 LITERAL = "q7Xk29LmPz81vBn4"
 
@@ -117,3 +124,18 @@ def test_a_literal_is_found_however_deep_it_lies(where: list[str | int], key: st
     found = list(literal_secrets({"top": config}))
     assert found == [("top", *reversed(where), key)]
     assert LITERAL in json.dumps(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("env:NAME", ("", "env:NAME")),
+        ("Bearer env:NAME", ("Bearer ", "env:NAME")),
+        ("token  file:a/b.c ", ("token  ", "file:a/b.c")),
+        ("Bearer eyJhbGciOi", None),
+        ("see env:NAME", None),
+        ("", None),
+    ],
+)
+def test_a_header_may_say_how_it_authorises_before_its_reference(text: str, parts: tuple[str, str] | None) -> None:
+    assert schemed_reference(text) == parts

@@ -15,7 +15,7 @@ import jackfield
 from jackfield.doors.control.discovered import Discovered
 from jackfield.doors.control.event_routes import EVENT_ROUTES
 from jackfield.doors.control.event_stream import EventStreams
-from jackfield.doors.control.failures import MAX_BODY_BYTES, answer_error
+from jackfield.doors.control.failures import MAX_BODY_BYTES, error_handler
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.doors.control.reading import StrictRequest, refuse_unknown_query
 from jackfield.doors.control.record_routes import RECORD_ROUTES
@@ -42,7 +42,7 @@ def create_control_app(panel: ControlPanel) -> ASGIApp:
             "discovered": Provide(lambda: discovered, sync_to_thread=False),
         },
         before_request=_check_query,
-        exception_handlers={Exception: answer_error},
+        exception_handlers={Exception: error_handler(panel.secrets.known_values)},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,
         response_headers={"cache-control": "no-store"},

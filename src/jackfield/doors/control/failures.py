@@ -5,14 +5,14 @@ trace and answered with a 500 that says nothing of the inside.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from jackfield.core.errors import BadRequest, BodyTooLarge, JackfieldError, NotFound
-from jackfield.core.redaction import redact
+from jackfield.core.redaction import redact, redact_error
 from jackfield.dialects.openai_chat import encode_error
 
 log = logging.getLogger("jackfield.control")
@@ -22,13 +22,18 @@ MAX_BODY_BYTES = 1024 * 1024
 ErrorHandler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
 
 
-def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer for any exception that left a route."""
-    known = as_core(request, error)
-    headers = {"cache-control": "no-store"}
-    if known.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(known.retry_after_s)))
-    return Response(encode_error(known), status_code=known.status, media_type="application/json", headers=headers)
+def error_handler(known_secrets: Callable[[], Collection[str]]) -> ErrorHandler:
+    """Answers any exception that left a route, without the secrets of this process."""
+
+    def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        known = as_core(request, error)
+        redact_error(known, known_secrets())
+        headers = {"cache-control": "no-store"}
+        if known.retry_after_s is not None:
+            headers["retry-after"] = str(max(1, round(known.retry_after_s)))
+        return Response(encode_error(known), status_code=known.status, media_type="application/json", headers=headers)
+
+    return answer_error
 
 
 def as_core(request: Request[Any, Any, Any], error: Exception) -> JackfieldError:

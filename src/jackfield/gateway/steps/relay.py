@@ -16,11 +16,15 @@ JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
 CloseBooks = Callable[[Call, str], None]
+Complete = Callable[[Call, JackfieldError], None]
 
 
 class Relay:
-    def __init__(self, close_books: CloseBooks) -> None:
+    """`complete` makes an error fit for the client."""
+
+    def __init__(self, close_books: CloseBooks, complete: Complete) -> None:
         self._close_books = close_books
+        self._complete = complete
 
     async def plain(self, call: Call, client: Client, answer: PlainAnswer) -> None:
         body = await answer.body(call)
@@ -46,8 +50,7 @@ class Relay:
         await client.end(chunk)
 
     async def _break_off(self, call: Call, client: Client, error: JackfieldError) -> None:
-        error.request_id = call.request_id
-        error.slot = call.slot_number
+        self._complete(call, error)
         self._close_books(call, error.code)
         await client.end(call.dialect.stream_error(error))
 
