@@ -32,7 +32,8 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Holds double from `hold_s` to `hold_max_s`, and from `lockout_s` to `lockout_max_s` for keys and accounts; a hold is
     shortened by up to `jitter` of itself. Retry-After lengthens a hold, up to `retry_after_max_s`. `probe_budget` requests
-    are let through while half-open; one without an outcome after `probe_timeout_s` is given up, so tell it as soon as an answer begins. `ramp_s`: slow start.
+    are let through while half-open; one without an outcome after `probe_timeout_s` is given up, so tell it as soon as an
+    answer begins. After recovery a backend's share ramps from `ramp_from` to 1 in `ramp_s`.
     """
 
     consecutive: int = 5
@@ -49,9 +50,6 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe_timeout_s: float = 120.0
     ramp_s: float = 30.0
     ramp_from: float = 0.1
-
-
-DEFAULT_SETTINGS = BreakerSettings()
 
 
 class Breaker:
@@ -81,7 +79,7 @@ class Breaker:
         "cause",
     )
 
-    def __init__(self, settings: BreakerSettings = DEFAULT_SETTINGS, *, clock: Clock, random: Random) -> None:
+    def __init__(self, settings: BreakerSettings, clock: Clock, random: Random) -> None:
         self._settings = settings
         self._clock = clock
         self._random = random
