@@ -12,9 +12,8 @@ from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from jackfield.app.asgi import CONTROL, Root
+from jackfield.app.connection_limits import LimitedProtocol
 from jackfield.core.errors import BodyTooLarge, TimedOut
 from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, given_up, too_large
 
@@ -115,12 +114,15 @@ class DirectClient:
             self._task.cancel()
 
     def run(self, serve: Serve) -> "asyncio.Task[None]":
+        self._protocol.running = self
         task = self._task = self._protocol.loop.create_task(cast("Any", serve(self)))
         task.add_done_callback(self._served)
         return task
 
     def _served(self, task: "asyncio.Task[None]") -> None:
         self._protocol.tasks.discard(task)
+        if self._protocol.running is self:
+            self._protocol.running = None
         if not task.cancelled() and task.exception() is not None:
             self._protocol.logger.error("a request handler failed", exc_info=task.exception())
         if not self.has_ended and not self.is_gone:
@@ -193,11 +195,19 @@ class DirectClient:
         """Sends on at once; waits while the client reads slower than we write, though not for ever."""
         protocol = self._protocol
         if protocol.flow.write_paused:
-            async with asyncio.timeout(self._patience_s):
-                await protocol.flow.drain()
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await protocol.flow.drain()
+            except TimeoutError:
+                self.is_gone = True
+                protocol.transport.abort()  # closing it would wait for the client to read
+                raise TimedOut(f"the client read nothing of its answer for {self._patience_s:g} s") from None
         protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_http11 else chunk)
 
     async def end(self, chunk: bytes = b"") -> None:
+        if self.is_gone:
+            self.has_ended = True
+            return
         if self._is_http11:
             chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunk), chunk) if chunk else b"0\r\n\r\n"
         self._protocol.transport.write(chunk)
@@ -207,6 +217,8 @@ class DirectClient:
         """Nothing is held: the connection tells when the client leaves."""
 
     def _head(self, status: int, headers: Headers) -> bytes:
+        if self._expects_continue and not self._is_complete:
+            self.keep_alive = False  # nobody knows whether the body will still come
         lines = [STATUS_LINES[status]]
         for name, value in self._protocol.server_state.default_headers:
             lines += (name, b": ", value, b"\r\n")
@@ -228,7 +240,7 @@ class DirectClient:
             protocol.transport.close()
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GatewayProtocol(LimitedProtocol):
     """What uvicorn is given as its HTTP implementation; its `config.loaded_app` must be a Root."""
 
     cycle: Any  # uvicorn's own, or a DirectClient
@@ -240,13 +252,16 @@ class GatewayProtocol(HttpToolsProtocol):
         self.max_body_bytes = root.max_body_bytes
         self.patience_s = root.patience_s
         self.url = b""
+        self.running: DirectClient | None = None
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self.head_begins()
 
     def on_headers_complete(self) -> None:
+        self.head_ends()
         path = _plain_path(self.url)
         parser = self.parser
         if path is None or path.startswith(CONTROL) or parser.should_upgrade():
@@ -295,10 +310,9 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        current = self.cycle
         super().connection_lost(exc)
-        if type(current) is DirectClient:
-            current.lost()
+        if self.running is not None:
+            self.running.lost()
         self.pipeline.clear()  # what was asked ahead and never begun
 
 
