@@ -44,6 +44,10 @@ class DoorDialect(Protocol):
     path: str
     stream_type: bytes
 
+    def fill_in(self, fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
+        """Puts a slot's settings into `fields` where the client said nothing about them, under any of their names."""
+        ...
+
     def decode_request(self, fields: Mapping[str, msgspec.Raw], model: str | None) -> ChatRequest:
         """`model` replaces the one in the fields; None leaves the choice to the provider."""
         ...

@@ -75,10 +75,10 @@ def _words(last: Mapping[str, Any], body: Mapping[str, Any]) -> str:
     return DEFAULT
 
 
-def _text_of(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
+def _text_of(message: object) -> str:
+    content = message.get("content") if isinstance(message, Mapping) else None
     if isinstance(content, list):
-        return " ".join(part.get("text", "") for part in content if isinstance(part, dict))
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
 
 

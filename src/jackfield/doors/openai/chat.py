@@ -14,6 +14,7 @@ from jackfield.gateway.pipeline import Pipeline
 
 _text = msgspec.json.Decoder(str).decode
 _TRUE, _FALSE, _NULL = b"true", b"false", b"null"
+MODEL_MAX_BYTES = 2048
 
 
 class StreamOptions(msgspec.Struct):
@@ -45,7 +46,7 @@ class ChatCompletions:
             at=self._now(),
             received_at=received_at,
         )
-        if bytes(fields.get("messages", b""))[:1] != b"[":
+        if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
             raise BadRequest("messages must be a list of {role, content} objects", param="messages")
         await self._pipeline.run(call, client)
 
@@ -54,10 +55,12 @@ def _model(fields: Mapping[str, msgspec.Raw]) -> str:
     raw = fields.get("model")
     if raw is None:
         raise BadRequest("model is missing: name a slot (slot-0), a slot's name, or provider/model", param="model")
+    if len(memoryview(raw)) > MODEL_MAX_BYTES:
+        raise BadRequest(f"model is longer than {MODEL_MAX_BYTES} bytes: that is no name", param="model")
     try:
         return _text(raw)
-    except msgspec.DecodeError:
-        raise BadRequest(f"model must be a string, got {bytes(raw)[:40].decode(errors='replace')}", param="model") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest(f"model must be a string, got {_shown(raw)}", param="model") from None
 
 
 def _flag(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
@@ -69,12 +72,17 @@ def _flag(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
         return True
     if value in (_FALSE, _NULL):
         return False
-    raise BadRequest(f"{name} must be true or false, got {value[:40].decode(errors='replace')}", param=name)
+    raise BadRequest(f"{name} must be true or false, got {_shown(raw)}", param=name)
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    """The beginning of a value, for a message."""
+    return bytes(memoryview(raw)[:40]).decode(errors="replace")
 
 
 def _wants_usage(raw: msgspec.Raw) -> bool:
     try:
         options = _stream_options(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRequest('stream_options must be an object such as {"include_usage": true}', param="stream_options") from None
     return options is not None and options.include_usage is True

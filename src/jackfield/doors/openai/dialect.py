@@ -11,6 +11,9 @@ from jackfield.core.usage import Usage
 from jackfield.dialects import openai_chat
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
 
+# A client that uses one name of a setting has said something about it: the slot's own must not go beside it.
+_OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
+
 
 class OpenAIChat:
     """Stateless; one instance serves all requests."""
@@ -18,6 +21,11 @@ class OpenAIChat:
     name = openai_chat.NAME
     path = openai_chat.PATH
     stream_type = b"text/event-stream; charset=utf-8"
+
+    def fill_in(self, fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
+        for name, value in defaults.items():
+            if not (_is_said(fields, name) or _is_said(fields, _OTHER_NAMES.get(name, name))):
+                fields[name] = value
 
     def decode_request(self, fields: Mapping[str, msgspec.Raw], model: str | None) -> ChatRequest:
         return msgspec.structs.replace(openai_chat.decode_request(fields), model=model)
@@ -46,6 +54,11 @@ class OpenAIChat:
 
     def stream_end(self) -> bytes:
         return b"data: [DONE]\n\n"
+
+
+def _is_said(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    """An explicit null says nothing, as with OpenAI."""
+    return name in fields and bytes(fields[name]) != b"null"
 
 
 def _checked(body: bytes) -> Usage | None:

@@ -53,8 +53,8 @@ def _prepare(call: Call) -> Binding:
     """The call's binding, after its slot's settings have been filled in where the client said nothing."""
     binding = call.binding
     assert binding is not None
-    for name, value in binding.default_fields.items():
-        call.fields.setdefault(name, value)
+    if binding.default_fields:
+        call.dialect.fill_in(call.fields, binding.default_fields)
     return binding
 
 
@@ -85,4 +85,4 @@ def _check_fields(call: Call) -> None:
 
 
 def _is_event_stream(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return next((value.startswith(EVENT_STREAM) for name, value in headers if name == b"content-type"), True)
+    return next((value.lower().startswith(EVENT_STREAM) for name, value in headers if name == b"content-type"), True)

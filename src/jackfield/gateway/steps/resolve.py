@@ -65,7 +65,7 @@ class Resolve:
     def _unknown(self, text: str) -> ModelNotFound:
         known = [name for slot in self._registry.plugged() for name in (slot.number.model_name, slot.name)]
         near = difflib.get_close_matches(text, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known[:8]) or 'nothing is plugged yet'}"
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known[:8]) or 'nothing is plugged yet'};"
         return ModelNotFound(f"no slot answers to the model {text!r}; {hint} GET /v1/models lists all", param="model")
 
 
