@@ -75,6 +75,7 @@ class AsgiClient:
 
     __slots__ = (
         "_body_is_read",
+        "_body_is_slow",
         "_loop",
         "_max_body_bytes",
         "_receive",
@@ -105,6 +106,7 @@ class AsgiClient:
         self._send = send
         self._max_body_bytes = max_body_bytes
         self._body_is_read = False
+        self._body_is_slow = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
@@ -122,6 +124,9 @@ class AsgiClient:
         if len(body) > self._max_body_bytes:
             raise self._too_large()
         self._body_is_read = True
+        if self._body_is_slow and self._timer is not None:
+            self._timer.cancel()  # it was waiting for the body; from here on it is for the watcher again
+            self._timer = self._loop.call_later(WATCH_AFTER_S, self._look)
         return body
 
     async def _long_body(self, first: bytes) -> bytes:
@@ -173,14 +178,8 @@ class AsgiClient:
         if self._body_is_read:
             self._watcher = self._loop.create_task(self._watch())
         else:
-            self._timer = self._loop.call_later(BODY_WITHIN_S, self._give_up_on_body)
-
-    def _give_up_on_body(self) -> None:
-        self._timer = None
-        if self._body_is_read:
-            self._look()
-        else:
-            self._cancel(late=True)
+            self._body_is_slow = True
+            self._timer = self._loop.call_later(BODY_WITHIN_S, self._cancel, True)
 
     async def _watch(self) -> None:
         patience = self._loop.call_later(self.patience_s, self._cancel, True)
