@@ -6,18 +6,30 @@ dialect and no step; the control door is heavy and is built when first asked for
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
 
-from jackfield.core.errors import JackfieldError, NotAllowed
+from jackfield.core.errors import BadRequest, JackfieldError, TimedOut
 from jackfield.core.redaction import redact
 from jackfield.doors.openai.door import Handler, OpenAIDoor
-from jackfield.gateway.client import AsgiClient, Client, Headers, Receive, Scope, Send
+from jackfield.gateway.client import BODY_WITHIN_S, AsgiClient, Client, Headers, Receive, Scope, Send
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN_PATHS = frozenset({"/health"})
 CONTROL = "/control/"
+
+
+class WrongMethod(BadRequest):
+    """The path exists, the method is not for it."""
+
+    default_status = 405
+    default_code = "method_not_allowed"
+
+    def __init__(self, path: str, method: str, allowed: str) -> None:
+        super().__init__(f"{path} takes {allowed}, not {method}")
+        self.allowed = allowed
 
 
 class Root:
@@ -74,7 +86,7 @@ class Root:
 
     async def _pass_to_control(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         client.close()
-        await (await self._control_app())(scope, receive, send)
+        await (await self._control_app())(scope, in_time(receive), send)
 
     def _handler(self, client: Client) -> Handler:
         methods = self._routes.get(client.path) or self._door.find(client.path)
@@ -82,8 +94,7 @@ class Root:
             raise self._door.unknown(client.method, client.path)
         handler = methods.get("GET" if client.method == "HEAD" else client.method)
         if handler is None:
-            allowed = ", ".join(methods)
-            raise NotAllowed(f"{client.path} takes {allowed}, not {client.method}", status=405, code="method_not_allowed")
+            raise WrongMethod(client.path, client.method, ", ".join(methods))
         return handler
 
     async def _fail(self, client: Client, error: JackfieldError) -> None:
@@ -94,6 +105,8 @@ class Root:
             headers.append((b"x-request-id", error.request_id.encode()))
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        if isinstance(error, WrongMethod):
+            headers.append((b"allow", error.allowed.encode()))
         if error.status == 402:
             headers.append((b"x-should-retry", b"false"))
         await client.reply(error.status, headers, self._door.encode_error(error))
@@ -108,6 +121,26 @@ class Root:
         if self._control is None or (self._control.done() and self._control.exception() is not None):
             self._control = asyncio.ensure_future(asyncio.to_thread(self._build_control))
         return await asyncio.shield(self._control)
+
+
+def in_time(receive: Receive, within_s: float = BODY_WITHIN_S) -> Receive:
+    """`receive` for an app that sets no limits itself: raises TimedOut where the body takes longer than `within_s` seconds."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    is_read = False
+
+    async def receive_in_time() -> MutableMapping[str, Any]:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise TimedOut(f"the body did not arrive within {within_s:g} s: send it again", status=408) from None
+        is_read = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 async def _decline(scope: Scope, receive: Receive, send: Send) -> None:

@@ -196,7 +196,7 @@ def _root(house: House) -> Root:
     chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
     status = Status(lambda: house.is_ready, lambda: status_facts(house))
     return Root(
-        Admission(keys, check_hosts=not server.expose),
+        Admission(keys, (server.host,), check_hosts=not server.expose),
         OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at)),
         {"/health": {"GET": status.health}, "/status": {"GET": status.status}},
         lambda: _control(house),
