@@ -56,6 +56,10 @@ class Pipeline:
             call.status = 499
             self.close_books(call, CANCELLED)
             raise
+        finally:
+            if not call.books_are_closed:  # a fault of ours, on its way to the root's handler
+                call.status = JackfieldError.default_status
+                self.close_books(call, JackfieldError.default_code)
 
     async def _play(self, call: Call, client: Client) -> None:
         if call.stream:

@@ -136,3 +136,30 @@ async def test_cancellation_from_outside_is_not_ours() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_client_that_leaves_after_a_slow_body_is_noticed_soon(no_leak: None) -> None:
+    """Not only when the time that a body may take is over."""
+
+    async def receive() -> dict[str, Any]:
+        calls.append(1)
+        if len(calls) == 1:
+            await asyncio.sleep(0.02)
+            return body(b"{}")
+        return {"type": "http.disconnect"}
+
+    calls: list[int] = []
+
+    async def handler() -> bool:
+        client = AsgiClient(scope(), receive, nowhere, 100)
+        try:
+            await client.body()
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return client.why_cancelled() is None and client.is_gone
+        finally:
+            client.close()
+        return False
+
+    async with asyncio.timeout(5):
+        assert await handler()
