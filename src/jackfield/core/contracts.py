@@ -119,13 +119,17 @@ class ListsModels(Protocol):
 
 
 class ProbeResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a look at a source told. `latency_s` seconds; `detail` is for a person, with a hint when it is down."""
+    """What a look at a source told. `latency_s` seconds; `detail` is for a person, with a hint when it is down.
+
+    `authorized` False: it refused our key; None: that cannot be told.
+    """
 
     is_ready: bool
     latency_s: float | None = None
     detail: str = ""
     version: str | None = None
     models: tuple[str, ...] = ()
+    authorized: bool | None = None
 
 
 @runtime_checkable

@@ -230,9 +230,10 @@ class OpenAICompatible:
         try:
             models = await self._visible_models()
         except NotAllowed as error:
-            refused = "key refused: " if isinstance(error, AuthFailed) else ""
+            is_refused = isinstance(error, AuthFailed)
+            refused = "key refused: " if is_refused else ""
             _log.warning("%s: not ready: %s%s", self.card.id, refused, error.message, extra={"provider": self.card.id})
-            return ProbeResult(False, None, f"{refused}{error.message}")
+            return ProbeResult(False, None, f"{refused}{error.message}", authorized=False if is_refused else None)
         except (Upstream, NotFound, RequestRejected) as error:
             return ProbeResult(False, None, error.message)
         latency_s = perf_counter() - began
