@@ -14,6 +14,8 @@ from jackfield.app.cli.discover import found_name
 if TYPE_CHECKING:
     from jackfield.app.compose import House
 
+DEMO_MODEL = "jackfield/app/demo/tiny-llm.gguf"
+
 
 def welcome(house: "House", *, as_json: bool) -> None:
     """Tells a person, or a program, that the gateway serves, and what is in it."""
@@ -38,6 +40,7 @@ def welcome(house: "House", *, as_json: bool) -> None:
         output.note(f"warning: {text}")
     if any(slot["state"] != "empty" for slot in slots):
         panel_view.show(slots, to_stderr=True)
+        _say_what_is_a_toy(slots)
     else:
         _say_what_was_looked_for(house)
     _say_how_to_point_a_client(house, root, slots)
@@ -79,6 +82,16 @@ def _say_what_was_looked_for(house: "House") -> None:
         output.note(f"Found keys: {', '.join(keys)}. Plug one: jackfield slots plug 0 PROVIDER --yes")
     output.note("Start ollama, llama-server, LM Studio ... and run this again, or try the model that ships with jackfield:")
     output.note("  jackfield up --demo")
+
+
+def _say_what_is_a_toy(slots: list[dict[str, Any]]) -> None:
+    toys = [str(slot["number"]) for slot in slots if str(slot.get("config", {}).get("path", "")).endswith(DEMO_MODEL)]
+    if toys:
+        output.note(
+            f"Demo: slot{'s' if len(toys) > 1 else ''} {', '.join(toys)} play a toy of half a million parameters "
+            "that knows a dozen phrases (ping, Hello, Count to 5 ...).\n"
+            "It shows that everything works and is not for use: jackfield discover finds real sources."
+        )
 
 
 def _say_how_to_point_a_client(house: "House", root: str, slots: list[dict[str, Any]]) -> None:
