@@ -6,6 +6,7 @@ clients that left, and keeps every request it got. What it says is in testing/an
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from jackfield.testing.answers import answer_for, chunk_bodies, model_list, vectors, whole_body
+from jackfield.testing.answers import Answer, answer_for, chunk_bodies, model_list, vectors, whole_body
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
@@ -23,8 +24,11 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """How the fake answers completions and embeddings (and, with `everywhere`, model lists too).
 
     `status` of 400 or more answers with an error body; `hang` waits for ever "before" the answer or "inside" it, after
-    `pieces_before` events; `cut_after` and `error_after` cut the connection, or send an in-band error, after so many events;
-    `split_bytes` writes a stream in pieces of that size.
+    `pieces_before` events; `cut_after`, `error_after` and `garbage_after` cut the connection, send an in-band error, or send
+    half an event, after so many events. A plain answer, which has no events, is then silent or cut in its middle, an error
+    with status 200, or half a JSON object. `first_event_delay_s` is between the head and the first event (or the body), and
+    `heartbeat_s` sends a comment that often whenever a stream waits. `is_empty` answers with no content; `finish_reason`
+    takes the place of the true one; `split_bytes` writes a stream in pieces of that size.
     """
 
     everywhere: bool = False
@@ -37,9 +41,14 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     hang: Literal["before", "inside"] | None = None
     pieces_before: int = 1
     delay_s: float = 0.0
+    first_event_delay_s: float = 0.0
+    heartbeat_s: float | None = None
     piece_delay_s: float = 0.0
     cut_after: int | None = None
     error_after: int | None = None
+    garbage_after: int | None = None
+    is_empty: bool = False
+    finish_reason: str | None = None
     sends_done: bool = True
     ignores_stream: bool = False
     split_bytes: int | None = None
@@ -62,8 +71,9 @@ class Recorded(msgspec.Struct, frozen=True):
 class FakeOpenAI:
     """`async with FakeOpenAI() as fake:` serves until the block is left. Any path that ends in a known call is served.
 
-    `require_key` refuses other keys with 401; `strict_reasoning` refuses what OpenAI's reasoning models refuse. `behaviour`
-    counts for every request, `script` holds behaviours for the next ones, first first.
+    `require_key` refuses other keys with 401; `strict_reasoning` refuses what OpenAI's reasoning models refuse; `prefill` is
+    what it makes of a last message by the assistant: goes on after it, refuses it, or answers as if it were a question.
+    `behaviour` counts for every request, `script` holds behaviours for the next ones, first first.
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class FakeOpenAI:
         behaviour: Behaviour | None = None,
         dimensions: int = 8,
         strict_reasoning: bool = False,
+        prefill: Literal["goes on", "refuses", "ignores"] = "ignores",
     ) -> None:
         self.models = list(models)
         self.require_key = require_key
@@ -81,6 +92,7 @@ class FakeOpenAI:
         self.script: deque[Behaviour] = deque()
         self.dimensions = dimensions
         self.strict_reasoning = strict_reasoning
+        self.prefill = prefill
         self.requests: list[Recorded] = []
         self.connections = 0
         self.completions = 0
@@ -123,6 +135,11 @@ class FakeOpenAI:
     def last(self) -> Recorded:
         return self.requests[-1]
 
+    @property
+    def asked(self) -> int:
+        """How many answers were asked for, however they went; looks at the model list are not counted."""
+        return sum(request.method == "POST" for request in self.requests)
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
@@ -155,8 +172,8 @@ class FakeOpenAI:
             return await wire.json(401, _error("Incorrect API key provided: " + _key_of(request), "invalid_api_key"))
         is_list = request.method == "GET" and path.endswith("/models")
         behaviour = self._next_behaviour(is_list)
-        if behaviour.delay_s:
-            await asyncio.sleep(behaviour.delay_s)
+        if behaviour.delay_s and not await wire.waits(behaviour.delay_s):
+            return self._has_left()
         if behaviour.hang == "before":
             return await self._wait_for_goodbye(wire)
         if behaviour.body is not None or behaviour.status >= 300:
@@ -176,6 +193,10 @@ class FakeOpenAI:
     def _next_behaviour(self, is_list: bool) -> Behaviour:
         if is_list and not self.behaviour.everywhere:
             return Behaviour()
+        return self.choose()
+
+    def choose(self) -> Behaviour:
+        """The behaviour for the next request. A fake with a mind of its own overrides this."""
         return self.script.popleft() if self.script else self.behaviour
 
     def _knows(self, request: Recorded) -> bool:
@@ -195,13 +216,41 @@ class FakeOpenAI:
         refusal = self._refusal(body)
         if refusal is not None:
             return await wire.json(*refusal)
-        answer = answer_for(body)
+        answer = self._altered(self._continued(body), behaviour)
         if not body.get("stream") or behaviour.ignores_stream:
-            sent = await wire.json(200, whole_body(answer, body["model"], self.completions))
-            return sent and not behaviour.closes
+            return await self._whole(whole_body(answer, body["model"], self.completions), behaviour, wire)
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         chunks = chunk_bodies(answer, body["model"], self.completions, include_usage=include_usage)
         return await self._stream(chunks, behaviour, wire)
+
+    def _continued(self, body: Mapping[str, Any]) -> Answer:
+        """The answer, or what is left of it after the beginning that the request holds."""
+        last = body["messages"][-1] if body.get("messages") else {}
+        if self.prefill != "goes on" or last.get("role") != "assistant" or not isinstance(last.get("content"), str):
+            return answer_for(body)
+        whole = answer_for({**body, "messages": body["messages"][:-1]})
+        return msgspec.structs.replace(whole, text=whole.text.removeprefix(last["content"]))
+
+    def _altered(self, answer: Answer, behaviour: Behaviour) -> Answer:
+        if behaviour.is_empty:
+            answer = Answer(prompt_tokens=answer.prompt_tokens)
+        if behaviour.finish_reason is not None:
+            answer = msgspec.structs.replace(answer, finish_reason=behaviour.finish_reason)
+        return answer
+
+    async def _whole(self, answer: dict[str, Any], behaviour: Behaviour, wire: "_Wire") -> bool:
+        if behaviour.error_after is not None:
+            answer = _error(behaviour.message, behaviour.code)
+        body = msgspec.json.encode(answer)
+        half = body[: len(body) // 2]
+        if behaviour.garbage_after is not None:
+            body = half
+        if behaviour.first_event_delay_s and not await wire.waits(behaviour.first_event_delay_s):
+            return self._has_left()
+        if behaviour.hang == "inside" or behaviour.cut_after is not None:
+            await wire.open(200, {"content-type": "application/json", "content-length": str(len(body))}, half)
+            return behaviour.hang == "inside" and await self._wait_for_goodbye(wire)
+        return await wire.send(200, body, {"content-type": "application/json"}) and not behaviour.closes
 
     def _refusal(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
         names = [model if isinstance(model, str) else model["id"] for model in self.models]
@@ -211,6 +260,9 @@ class FakeOpenAI:
             for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens"):
                 if name in body:
                     return 400, _error(f"Unsupported parameter: '{name}'", "unsupported_parameter")
+        last = body["messages"][-1] if body.get("messages") else {}
+        if self.prefill == "refuses" and last.get("role") == "assistant":
+            return 400, _error("This model does not take a last message by the assistant", "invalid_request_error")
         return None
 
     async def _stream(self, chunks: list[dict[str, Any]], behaviour: Behaviour, wire: "_Wire") -> bool:
@@ -218,27 +270,35 @@ class FakeOpenAI:
         if behaviour.sends_done:
             events.append(b"data: [DONE]\n\n")
         await wire.begin(200, {"content-type": "text/event-stream"})
+        if behaviour.first_event_delay_s and not await wire.waits(behaviour.first_event_delay_s, behaviour.heartbeat_s):
+            return self._has_left()
         for number, event in enumerate(events):
             if behaviour.hang == "inside" and number >= behaviour.pieces_before:
-                return await self._wait_for_goodbye(wire)
+                return await self._wait_for_goodbye(wire, behaviour.heartbeat_s)
             if behaviour.error_after is not None and number >= behaviour.error_after:
                 await wire.piece(b"data: " + msgspec.json.encode(_error(behaviour.message, behaviour.code)) + b"\n\n")
                 return await wire.end()
             if behaviour.cut_after is not None and number >= behaviour.cut_after:
                 return False
-            await self._write(event, behaviour, wire)
+            if number == behaviour.garbage_after:
+                event = event[: len(event) // 2] + b"\n\n"
+            if not await self._write(event, behaviour, wire):
+                return self._has_left()
         return await wire.end() and not behaviour.closes
 
-    async def _write(self, event: bytes, behaviour: Behaviour, wire: "_Wire") -> None:
+    async def _write(self, event: bytes, behaviour: Behaviour, wire: "_Wire") -> bool:
+        """False if the client left while the next event was not due yet."""
         size = behaviour.split_bytes or len(event)
         for at in range(0, len(event), size):
             await wire.piece(event[at : at + size])
-        if behaviour.piece_delay_s:
-            await asyncio.sleep(behaviour.piece_delay_s)
+        return not behaviour.piece_delay_s or await wire.waits(behaviour.piece_delay_s, behaviour.heartbeat_s)
 
-    async def _wait_for_goodbye(self, wire: "_Wire") -> bool:
+    async def _wait_for_goodbye(self, wire: "_Wire", heartbeat_s: float | None = None) -> bool:
         """Until the client leaves (or the fake is stopped)."""
-        await wire.goodbye()
+        await wire.waits(None, heartbeat_s)
+        return self._has_left()
+
+    def _has_left(self) -> bool:
         self._lost()
         return False
 
@@ -271,10 +331,28 @@ class _Wire:
         await self._writer.drain()
         return True
 
-    async def goodbye(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await self._reader.read(65536):
-                pass
+    async def open(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """A head and as much of its body as there is."""
+        self._writer.write(_head(status, headers) + body)
+        await self._writer.drain()
+
+    async def waits(self, seconds: float | None, heartbeat_s: float | None = None) -> bool:
+        """False if the client left meanwhile; None waits until it does. With `heartbeat_s` it gets a comment that often."""
+        loop = asyncio.get_running_loop()
+        ends_at = math.inf if seconds is None else loop.time() + seconds
+        while loop.time() < ends_at:
+            until = ends_at if heartbeat_s is None else min(ends_at, loop.time() + heartbeat_s)
+            try:
+                async with asyncio.timeout_at(None if until == math.inf else until):
+                    while await self._reader.read(65536):
+                        pass
+                    return False
+            except TimeoutError:
+                if until < ends_at:
+                    await self.piece(b": still there\n\n")
+            except ConnectionError:
+                return False
+        return True
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Recorded | None:
