@@ -250,3 +250,16 @@ def test_a_key_in_the_settings_is_refused_and_not_repeated(tmp_path: Path, place
         assert LOOKS_LIKE_NOTHING not in said.out + said.err
         assert "jackfield.yaml:1" in said.err
         assert "jackfield secrets set" in said.err
+
+
+@pytest.mark.behaviour("KEYS-01")
+async def test_a_services_key_is_not_sent_to_another_address_that_is_named(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": LOOKS_LIKE_A_KEY}
+    async with FakeOpenAI() as fake, jackfield_up_beside(tmp_path, "--no-discover", environ=environ) as up:
+        elsewhere = ("--base-url", fake.base_url, "--model", "fake-model")
+        asked = await asyncio.to_thread(up.run, "ask", "ping", "--provider", "openai", *elsewhere)
+        plugged = await asyncio.to_thread(up.run, "slots", "plug", "0", "openai", *elsewhere, "--url", up.url)
+        told = await asyncio.to_thread(up.ask, "ping")
+        assert (asked.out, plugged.code, told.status_code) == ("pong\n", 0, 200)
+        assert fake.completions == 2
+        assert not any("authorization" in request.headers for request in fake.requests)

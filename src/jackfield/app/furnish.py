@@ -7,10 +7,12 @@ import logging
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from jackfield.app.provider_blocks import ProviderBlocks, leaves_this_machine
 from jackfield.app.settings import Loaded, SlotSettings
 from jackfield.app.settings_watch import differences
 from jackfield.core.errors import JackfieldError
 from jackfield.slots.discovery import FoundServer
+from jackfield.slots.slot import SlotSpec
 
 if TYPE_CHECKING:
     from jackfield.app.compose import House
@@ -35,7 +37,11 @@ async def furnish(house: "House", *, demo: bool = False) -> None:
 
 
 async def plug_wanted(house: "House", number: int, wanted: SlotSettings) -> None:
-    """Plugs what the settings want in a slot, unless the restored panel has it there already."""
+    """Plugs what the settings want in a slot, unless the restored panel has it there already, or they deny it."""
+    if wanted.consent == "deny" and _leaves_this_machine(house, wanted):
+        await house.registry.unplug(number, actor="settings")
+        logger.warning("slot %d stays empty: slots.%d.consent is deny, and %s is elsewhere", number, number, wanted.provider)
+        return
     if _has(house, number, wanted):
         return
     block = house.settings.providers.block(_canonical(house, wanted.provider))
@@ -46,7 +52,7 @@ async def plug_wanted(house: "House", number: int, wanted: SlotSettings) -> None
         model=wanted.model,
         name=wanted.name,
         role=wanted.role,
-        consent="allow" in (wanted.consent, block.consent) and wanted.consent != "deny",
+        consent="allow" in (wanted.consent, block.consent),
         require_ready=False,
         actor="settings",
     )
@@ -64,14 +70,26 @@ def _has(house: "House", number: int, wanted: SlotSettings) -> bool:
 
 
 async def plug_named(house: "House") -> None:
-    """The providers that the settings switch on, each in the first free slot unless some slot already holds it."""
+    """The providers that the settings switch on, each in the first free slot unless some slot already has it."""
     providers = house.settings.providers
     for name in providers.wanted:
-        number = house.registry.first_free()
-        if number is None or name in house.registry.active.values():
+        held = next((slot for slot in house.registry.slots() if slot.spec is not None and slot.spec.provider == name), None)
+        if held is not None and held.binding is not None:
             continue
-        consent = providers.block(name).consent == "allow"
-        await house.registry.plug(number, name, {}, consent=consent, require_ready=False, actor="settings")
+        number = house.registry.first_free() if held is None else int(held.number)
+        spec = SlotSpec(name) if held is None or held.spec is None else held.spec
+        if number is not None:
+            await house.registry.plug(
+                number,
+                name,
+                spec.config,
+                model=spec.model,
+                generation=spec.generation,
+                role=spec.role,
+                consent=providers.block(name).consent == "allow",
+                require_ready=False,
+                actor="settings",
+            )
 
 
 async def plug_found(house: "House", server: FoundServer) -> None:
@@ -104,23 +122,59 @@ async def plug_demo(house: "House") -> None:
 
 
 async def take_over(house: "House", loaded: Loaded) -> None:
-    """Makes an edit of the settings effective: slots, providers, default provider, mode. Says what waits for a restart."""
+    """Makes an edit of the settings effective: slots, providers, default provider, mode. Says what waits for a restart.
+
+    What fails midway is raised, and the settings of before are again those that the next edit is compared with.
+    """
     old = house.loaded
-    changed = differences(old, loaded)
     house.loaded = house.blocks.loaded = loaded
-    settings = loaded.settings
-    if "mode" in changed:
-        house.gate.set_mode(settings.mode)
-    for number in sorted(set(old.settings.slots) - set(settings.slots)):
-        await house.registry.unplug(number, actor="settings")
-    for number, wanted in sorted(settings.slots.items()):
-        if old.settings.slots.get(number) != wanted:
-            await plug_wanted(house, number, wanted)
-    await plug_named(house)
-    house.registry.set_default_provider(settings.providers.active)
-    later = sorted(key for key in changed if not key.startswith(_LIVE))
+    try:
+        await _apply(house, old, loaded)
+    except JackfieldError:
+        house.loaded = house.blocks.loaded = old
+        raise
+    later = sorted(key for key in differences(old, loaded) if not key.startswith(_LIVE))
     if later:
         logger.warning("changed in the settings, effective after a restart: %s", ", ".join(later))
+
+
+async def _apply(house: "House", old: Loaded, new: Loaded) -> None:
+    before, after = old.settings, new.settings
+    if before.mode != after.mode:
+        house.gate.set_mode(after.mode)
+    for number in sorted(set(before.slots) - set(after.slots)):
+        await house.registry.unplug(number, actor="settings")
+    await _renew_changed(house, ProviderBlocks(old))
+    for number, wanted in sorted(after.slots.items()):
+        if before.slots.get(number) != wanted or house.registry.slot(number).problem is not None:
+            await plug_wanted(house, number, wanted)
+    await plug_named(house)
+    house.registry.set_default_provider(after.providers.active)
+
+
+async def _renew_changed(house: "House", before: ProviderBlocks) -> None:
+    """Makes anew what now gets another config from the settings than it was made with."""
+    for slot in house.registry.slots():
+        if slot.spec is not None:
+            was, wanted = (_completed(house, blocks, slot.spec) for blocks in (before, house.blocks))
+            if was != wanted:
+                await house.registry.renew(slot.number)
+
+
+def _completed(house: "House", blocks: ProviderBlocks, spec: SlotSpec) -> object:
+    """The whole config of a spec, or what forbids it."""
+    try:
+        return blocks.complete(house.registrar.get(spec.provider).card, spec.config)
+    except JackfieldError as error:
+        return error.message
+
+
+def _leaves_this_machine(house: "House", wanted: SlotSettings) -> bool:
+    try:
+        card = house.registrar.get(wanted.provider).card
+    except JackfieldError:
+        return False
+    return leaves_this_machine(card, {**house.settings.providers.block(card.id).config, **wanted.config})
 
 
 def _canonical(house: "House", provider: str) -> str:

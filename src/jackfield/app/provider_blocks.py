@@ -5,10 +5,12 @@ A slot's own config wins, then the provider's block, then the global timeouts an
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from jackfield.app.settings import Loaded
 from jackfield.core.contracts import ProviderCard
 from jackfield.core.errors import ModeForbids, NotAllowed
+from jackfield.slots.plugging import is_on_this_machine
 
 _TIMEOUTS = {
     "connect_timeout": "timeouts.connect_s",
@@ -18,6 +20,8 @@ _TIMEOUTS = {
 }
 _PLACES = frozenset({"base_url", "host", "port", "path", "proxy"})
 _CREDENTIALS = frozenset({"api_key", "headers"})
+_PORTS = {"http": 80, "https": 443}
+THIS_MACHINE = "localhost"
 
 
 class ProviderBlocks:
@@ -34,11 +38,15 @@ class ProviderBlocks:
         block = self.loaded.settings.providers.block(card.id)
         if block.enabled is False:
             raise NotAllowed(f"it is switched off in the settings: set providers.{card.id}.enabled to true", provider=card.id)
-        if block.consent == "deny" and card.is_external:
+        whole = self._joined(card, config)
+        if block.consent == "deny" and leaves_this_machine(card, whole):
             raise ModeForbids(f"the settings deny it: providers.{card.id}.consent is deny", provider=card.id)
+        return whole
+
+    def _joined(self, card: ProviderCard, config: Mapping[str, Any]) -> dict[str, Any]:
+        said = self.loaded.settings.providers.block(card.id).config
         own = {card.config_aliases.get(name, name): value for name, value in config.items()}
-        said = block.config
-        if not _PLACES.isdisjoint(own):
+        if not _PLACES.isdisjoint(own) and _place(card, {**said, **own}) != _place(card, said):
             said = {name: value for name, value in said.items() if name not in _CREDENTIALS}
         return {**self._general(card), **said, **own}
 
@@ -52,3 +60,25 @@ class ProviderBlocks:
         if settings.proxy is not None and card.is_external:
             values["proxy"] = settings.proxy
         return {name: value for name, value in values.items() if name in card.config_keys}
+
+
+def leaves_this_machine(card: ProviderCard, config: Mapping[str, Any]) -> bool:
+    """Whether prompts go to another machine: told by the config's address, else by what the card says."""
+    _, host, _, _ = _place(card, config)
+    return card.is_external if host is None else host != THIS_MACHINE
+
+
+def _place(card: ProviderCard, config: Mapping[str, Any]) -> tuple[str, str | None, int | None, str | None]:
+    """Scheme (or socket), host, port and proxy that a config leads to; every name of this machine is the same host."""
+    url = str(config.get("base_url") or card.default_url or "")
+    if url.startswith("unix:"):
+        return url, THIS_MACHINE, None, None
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = config.get("port") or parts.port or _PORTS.get(parts.scheme)
+        host = config.get("host") or parts.hostname
+    except ValueError:
+        return url, url, None, None
+    if host is not None and is_on_this_machine(str(host)):
+        host = THIS_MACHINE
+    return parts.scheme, None if host is None else str(host).lower(), port, config.get("proxy")

@@ -493,6 +493,13 @@ class ProviderRegistry:
             await self._board.settle(seen, arrival_of(ready), ready)
         return self._board.slots[seen.number]
 
+    async def renew(self, slot: int) -> None:
+        """Makes a slot's provider anew: what the settings add to its config has changed. Running requests finish on the old."""
+        seen = self.slot(slot)
+        if seen.spec is not None:
+            ready = await self._plugger.ready(seen.spec, seen.number, require_ready=False)
+            await self._board.settle(seen, arrival_of(ready), ready)
+
     # Life
 
     async def restore(self) -> None:

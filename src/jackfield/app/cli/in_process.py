@@ -54,11 +54,8 @@ async def _asked(
     provider, config, model = spec
     async with _panel(loaded) as (registrar, registry):
         provider_id = registrar.canonical(provider)
-        block = loaded.settings.providers.block(provider_id)
-        merged = {**block.config, **config}
-        wanted = model or merged.pop("model", None)
-        is_allowed = consent or block.consent == "allow"
-        await registry.plug(0, provider_id, merged, model=wanted, consent=is_allowed)
+        is_allowed = consent or loaded.settings.providers.block(provider_id).consent == "allow"
+        await registry.plug(0, provider_id, config, model=model, consent=is_allowed)
         handle = registry.get_adapter(0)
         assert handle is not None
         if on_text is None:
@@ -76,12 +73,14 @@ async def _asked(
             async for piece in stream:
                 pieces.append(piece)
                 on_text(piece)
-        return Answer("".join(pieces), model=wanted, provider=provider_id)
+        binding = registry.slot(0).binding
+        return Answer("".join(pieces), model=binding.model if binding is not None else model, provider=provider_id)
 
 
 @contextlib.asynccontextmanager
 async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "ProviderRegistry"]]:
     """A panel of one slot that lasts as long as the block and leaves nothing behind."""
+    from jackfield.app.provider_blocks import ProviderBlocks
     from jackfield.app.settings_providers import installed
     from jackfield.slots.registry import ProviderRegistry
     from jackfield.slots.workbench import Toolbox
@@ -104,6 +103,7 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
             gate=gate,
             size=1,
             mode_is_fixed=loaded.origins.get("mode") != "default",
+            complete=ProviderBlocks(loaded).complete,
         )
         stack.push_async_callback(registry.aclose)
         yield registrar, registry
