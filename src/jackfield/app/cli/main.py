@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from jackfield import __version__
 from jackfield.app.cli import ask as ask_command
+from jackfield.app.cli import batch as batch_command
 from jackfield.app.cli import chat as chat_command
 from jackfield.app.cli import config as config_commands
 from jackfield.app.cli import discover as discover_command
@@ -77,6 +78,7 @@ def _root(
 app.command("up")(up_command.up)
 app.command("ask")(ask_command.ask)
 app.command("chat")(chat_command.chat)
+app.command("batch")(batch_command.batch)
 app.add_typer(slots_commands.app, name="slots")
 app.add_typer(providers_commands.app, name="providers")
 app.add_typer(providers_commands.app, name="provider", hidden=True)
