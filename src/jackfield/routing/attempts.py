@@ -160,6 +160,8 @@ class Step(NamedTuple):
 
 
 DEFAULT_SETTINGS = RetrySettings()
+_RETRIES_AFTER_SILENCE = 1
+"""Each costs the client a whole time limit."""
 
 
 class RetryBudget:
@@ -239,9 +241,12 @@ class RetryBudget:
     def _no_retry(self, error: JackfieldError, kind: FailureKind, delay_s: float, fallbacks: int) -> str:
         """Why the same backend is not asked again; empty when it may be."""
         rule = RULES[kind]
+        most = rule.retries_first if fallbacks else rule.retries
+        if isinstance(error, TimedOut):
+            most = min(most, _RETRIES_AFTER_SILENCE)
         if not error.may_retry:
             return "such an answer is not asked for twice at the same place"
-        if self._retries >= (rule.retries_first if fallbacks else rule.retries):
+        if self._retries >= most:
             return f"the same backend was asked again {self._retries} times"
         if delay_s >= self.remaining_s():
             return f"waiting {delay_s:.1f} s is longer than this request may take"

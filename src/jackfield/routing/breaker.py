@@ -53,7 +53,8 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Breaker:
-    """Ask `allow()` before each attempt and tell its outcome once: `success`, `failure` or `abandon`.
+    """Ask `allow()` before each attempt and tell its outcome once: `success`, `failure` or `abandon`; before that,
+    `answering` may tell that an answer has begun.
 
     `began_at`, the clock at the time of `allow()`, keeps outcomes of attempts begun before the last change of state from
     deciding the next one; without it they count. `random` in [0, 1).
@@ -101,9 +102,7 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """Half-open as soon as the hold is over, whether or not a request has come since. Open while paused."""
-        if self._state is BreakerState.CLOSED:
-            return BreakerState.OPEN if self._clock() < self._paused_until else BreakerState.CLOSED
+        """Half-open as soon as the hold is over, whether or not a request has come since. A pause does not open it."""
         if self._state is BreakerState.OPEN and self._clock() >= self._until:
             return BreakerState.HALF_OPEN
         return self._state
@@ -113,6 +112,11 @@ class Breaker:
         """The clock's time until which nothing is let through; None when something may be now."""
         until = self._until if self._state is BreakerState.OPEN else self._paused_until
         return until if self._clock() < until else None
+
+    @property
+    def is_resting(self) -> bool:
+        """Open, paused, or with all its probes out: `allow` would say no."""
+        return not self._is_calm and self.retry_after_s > 0.0
 
     @property
     def retry_after_s(self) -> float:
@@ -136,7 +140,13 @@ class Breaker:
             if now >= self._bucket_ends:
                 self._turn_bucket(now)
             self._ok += 1
-        elif self._decides(now, began_at):
+        elif self._decides(began_at):
+            self._close(now)
+
+    def answering(self, began_at: float | None = None) -> None:
+        """An answer has begun: enough to close a half-open circuit, not enough to count as a success."""
+        now = self._clock()
+        if self._decides(began_at):
             self._close(now)
 
     def failure(self, kind: FailureKind, *, retry_after_s: float | None = None, began_at: float | None = None) -> None:
@@ -149,7 +159,7 @@ class Breaker:
         if self._state is BreakerState.CLOSED:
             if not self._is_stale(began_at):
                 self._fail_closed(now, kind, ask_s)
-        elif self._decides(now, began_at):
+        elif self._decides(began_at):
             self._open(now, kind, ask_s)
         elif self._state is BreakerState.OPEN and ask_s:
             self._until = max(self._until, now + ask_s)
@@ -168,10 +178,12 @@ class Breaker:
             self._until = min(self._until, self._clock())
 
     def share(self) -> float:
-        """The part of its usual share of requests that it should get: 0 while open, ramping up after recovery, then 1."""
+        """The part of its usual requests that it should get: 0 while open or paused, ramping up after recovery, then 1."""
         state = self.state
         if state is not BreakerState.CLOSED:
             return 0.0 if state is BreakerState.OPEN else self._settings.ramp_from
+        if self._clock() < self._paused_until:
+            return 0.0
         settings = self._settings
         age_s = self._clock() - self._closed_at
         if age_s >= settings.ramp_s:
@@ -223,7 +235,7 @@ class Breaker:
     def _is_stale(self, began_at: float | None) -> bool:
         return began_at is not None and began_at < self._since
 
-    def _decides(self, now: float, began_at: float | None) -> bool:
+    def _decides(self, began_at: float | None) -> bool:
         """Whether an outcome now is a probe's."""
         return self._state is BreakerState.HALF_OPEN and not self._is_stale(began_at)
 
