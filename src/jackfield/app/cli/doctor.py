@@ -7,7 +7,9 @@ import typer
 from jackfield.app.cli.call import Call, Config, Json, Url
 
 if TYPE_CHECKING:
+    from jackfield.app.cli.gateway import Gateway
     from jackfield.app.doctor import Surroundings
+    from jackfield.app.settings import Settings
 
 app = typer.Typer(help="Check this machine, the settings and the gateway.", invoke_without_command=True)
 
@@ -58,7 +60,6 @@ def ports(ctx: typer.Context, json: Json = False, config: Config = None, url: Ur
 
 def surroundings(call: Call) -> "Surroundings":
     """What the checks look at. Settings that cannot be read are a finding, not the end."""
-    from jackfield.app.cli.gateway import Gateway
     from jackfield.app.doctor import Surroundings
     from jackfield.app.settings import Settings, SettingsInvalid
     from jackfield.app.settings_providers import installed
@@ -69,18 +70,29 @@ def surroundings(call: Call) -> "Surroundings":
         registrar = installed(loaded.settings.presets, loaded.settings.plugins)
     except SettingsInvalid as found:
         invalid = found
-    settings = loaded.settings if loaded else Settings()
+    settings = loaded.settings if loaded else Settings(store=call.environ.get("JACKFIELD_HOME") or Settings().store)
     around = Surroundings(
         settings=settings,
         loaded=loaded,
         invalid=invalid,
         environ=call.environ,
         registrar=registrar,
-        gateway=call.gateway if invalid is None else Gateway(f"http://127.0.0.1:{settings.server.port}"),
+        gateway=_gateway(call, settings),
         servers=lambda: [f"{server['provider']} at {server['base_url']}" for server in _servers(around)],
         secret_names=lambda: call.secrets().names() if invalid is None else (),
     )
     return around
+
+
+def _gateway(call: Call, settings: "Settings") -> "Gateway":
+    """The gateway that was named, also where the settings cannot be read; else the one at its usual place."""
+    from jackfield.app.cli.gateway import Gateway
+    from jackfield.app.settings import SettingsInvalid
+
+    try:
+        return call.gateway
+    except SettingsInvalid:
+        return Gateway(f"http://127.0.0.1:{settings.server.port}")
 
 
 def _servers(around: "Surroundings") -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ def list_models(
 
     call = Call.of(ctx, json=json, config=config, url=url)
     wanted = call.gateway.get(f"providers/{segment(provider)}")["card"]["id"] if provider else None
+    if slot is not None:
+        call.gateway.get(f"slots/{slot}")  # says so where there is no such slot
     entries = [
         entry
         for entry in call.gateway.get("models")["models"]

@@ -81,3 +81,11 @@ def test_ports_tells_who_usually_wants_what(jf: Run) -> None:
     assert places[7311]["usual"] == ["jackfield"]
     text = jf("doctor", "ports").out
     assert json.dumps(8000) in text
+
+
+def test_with_broken_settings_the_named_gateway_and_store_are_still_looked_at(jf: Run, live: Live, tmp_path: Path) -> None:
+    (tmp_path / "jackfield.yaml").write_text("sever: {}\n")
+    checks = by_name(jf("doctor", "--json", url=live.url))
+    assert checks["settings"]["state"] == "fail"
+    assert (checks["gateway"]["state"], checks["port"]["state"]) == ("ok", "ok")
+    assert str(tmp_path) in checks["store"]["detail"]

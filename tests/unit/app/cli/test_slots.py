@@ -142,3 +142,9 @@ def test_the_model_column_names_what_answers_also_where_nobody_named_it(jf: Run,
 def test_what_was_unset_before_a_mutation_is_called_so(jf: Run, live: Live) -> None:
     said = jf("slots", "mutate", 0, "--set", "temperature=0.3", url=live.url)
     assert said.out == "slot 0: temperature unset -> 0.3\n"
+
+
+def test_models_of_a_slot_that_is_not_there(jf: Run, live: Live) -> None:
+    said = jf("models", "list", "--slot", 77, url=live.url)
+    assert (said.code, said.out) == (1, "")
+    assert "slot 77 is out of range" in said.err
