@@ -57,14 +57,15 @@ BEFORE_CONTENT: Mapping[str, Behaviour] = {
 }
 """Faults that show before any content has come, streamed or not: a client need never see them where another can answer."""
 
+PACE_S = 0.02
 AFTER_CONTENT: Mapping[str, Behaviour] = {
-    "cut": Behaviour(cut_after=4),
-    "stalled": Behaviour(hang="inside", pieces_before=4),
-    "stalled, heartbeats": Behaviour(hang="inside", pieces_before=4, heartbeat_s=0.05),
-    "malformed": Behaviour(garbage_after=4),
-    "error in the stream": Behaviour(error_after=4, message="the engine ran out of memory"),
+    "cut": Behaviour(cut_after=4, piece_delay_s=PACE_S),
+    "stalled": Behaviour(hang="inside", pieces_before=4, piece_delay_s=PACE_S),
+    "stalled, heartbeats": Behaviour(hang="inside", pieces_before=4, piece_delay_s=PACE_S, heartbeat_s=0.05),
+    "malformed": Behaviour(garbage_after=4, piece_delay_s=PACE_S),
+    "error in the stream": Behaviour(error_after=4, piece_delay_s=PACE_S, message="the engine ran out of memory"),
 }
-"""Faults of a stream whose first pieces (three words of text) are good: too late to hide."""
+"""Faults of a stream whose first pieces (three words of text) are good: too late to hide, since each piece comes alone."""
 
 TRICKLE = Behaviour(piece_delay_s=0.3)
 """About three words a second: alive, never silent for long, and too slow to be of use."""
