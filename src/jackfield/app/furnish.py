@@ -3,7 +3,9 @@
 Nothing external is ever plugged because it was found: a key in the environment is reported, no more.
 """
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,7 @@ _LIVE = ("slots.", "providers.", "timeouts.", "mode", "proxy")
 
 async def furnish(house: "House", *, demo: bool = False) -> None:
     """Fills the panel. A source that cannot be plugged leaves a reason in its slot; the start goes on."""
-    for number, wanted in sorted(house.settings.slots.items()):
-        await plug_wanted(house, number, wanted)
+    await plug_all(house, house.settings.slots)
     await plug_named(house)
     if demo:
         await plug_demo(house)
@@ -34,6 +35,14 @@ async def furnish(house: "House", *, demo: bool = False) -> None:
         if house.settings.discovery.auto_plug_local:
             for server in found.servers:
                 await plug_found(house, server)
+
+
+async def plug_all(house: "House", wanted: Mapping[int, SlotSettings]) -> None:
+    """All at the same time: a source that hangs holds up no other. Then raises the first error, if there was one."""
+    work = (plug_wanted(house, number, slot) for number, slot in sorted(wanted.items()))
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def plug_wanted(house: "House", number: int, wanted: SlotSettings) -> None:
@@ -145,9 +154,14 @@ async def _apply(house: "House", old: Loaded, new: Loaded) -> None:
     for number in sorted(set(before.slots) - set(after.slots)):
         await house.registry.unplug(number, actor="settings")
     await _renew_changed(house, ProviderBlocks(old))
-    for number, wanted in sorted(after.slots.items()):
-        if before.slots.get(number) != wanted or house.registry.slot(number).problem is not None:
-            await plug_wanted(house, number, wanted)
+    await plug_all(
+        house,
+        {
+            number: wanted
+            for number, wanted in after.slots.items()
+            if before.slots.get(number) != wanted or house.registry.slot(number).problem is not None
+        },
+    )
     await plug_named(house)
     house.registry.set_default_provider(after.providers.active)
 

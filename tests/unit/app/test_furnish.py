@@ -1,5 +1,6 @@
 """What is plugged at start and after an edit of the settings, in a whole gateway on real sockets."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from jackfield.app.furnish import plug_found
 from jackfield.app.settings import Loaded
 from jackfield.core.errors import Conflict
 from jackfield.slots.discovery import FoundServer
-from jackfield.testing.fakes import FakeOpenAI
+from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway, running_gateway, settings_for
 
 ELSEWHERE = "https://api.example.com/v1"
@@ -133,3 +134,17 @@ async def test_what_was_found_is_plugged_once_and_only_where_it_may(
             assert other.requests == []
         assert gateway.house.registry.plugged() == ()
     assert "every slot is taken" in caplog.text
+
+
+async def test_a_source_that_hangs_holds_up_no_other(tmp_path: Path, fake: FakeOpenAI) -> None:
+    async with FakeOpenAI(behaviour=Behaviour(everywhere=True, hang="before")) as hung, running_gateway(tmp_path) as gateway:
+        registry = gateway.house.registry
+        edit = asyncio.create_task(edited(gateway, tmp_path, slots={0: at(hung), 1: at(fake)}))
+        async with asyncio.timeout(10), registry.subscribe() as events:
+            async for event in events:
+                if event.slots == (1,):
+                    break
+        assert registry.slot(1).binding is not None
+        assert registry.slot(0).is_empty
+        await edit
+        assert "did not say within" in (registry.slot(0).problem or "")
