@@ -1,0 +1,109 @@
+"""Second requests: when, for whom, how many."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jackfield.routing.hedge import Hedger, HedgeSettings
+from jackfield.routing.window import Window
+
+
+class Metrics:
+    """First-token times of short prompts."""
+
+    def __init__(self, times: list[float]) -> None:
+        self._window = Window()
+        for time in times:
+            self._window.add(time)
+
+    def first_token(self, prompt_bytes: int) -> Window | None:
+        return self._window if prompt_bytes < 1000 else None
+
+
+class Measured:
+    def __init__(self, times: list[float]) -> None:
+        self.metrics = Metrics(times)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+KNOWN = Measured([0.01 * count for count in range(1, 101)])
+
+
+def made(asked: int = 20, **more: Any) -> tuple[Hedger, Clock]:
+    clock = Clock()
+    hedger = Hedger(HedgeSettings(**more), clock)
+    for _ in range(asked):
+        hedger.delay_s(KNOWN, 0)
+    return hedger, clock
+
+
+def test_it_waits_for_the_95th_percentile_of_prompts_of_that_size() -> None:
+    hedger, _ = made()
+    assert hedger.delay_s(KNOWN, 10) == pytest.approx(0.95)
+    assert hedger.delay_s(KNOWN, 5000) is None, "nothing is known of long prompts"
+    assert hedger.delay_s(Measured([0.001] * 20), 0) == 0.05
+
+
+def test_nothing_is_doubled_before_twenty_answers_are_known() -> None:
+    hedger, _ = made()
+    assert hedger.delay_s(Measured([0.1] * 19), 0) is None
+    assert hedger.delay_s(Measured([0.1] * 20), 0) == pytest.approx(0.1)
+
+
+def test_it_can_be_turned_off() -> None:
+    hedger, _ = made(is_on=False)
+    assert hedger.delay_s(KNOWN, 0) is None
+
+
+@pytest.mark.behaviour("HEDG-01")
+def test_a_failing_pool_gets_no_second_requests_until_it_is_better() -> None:
+    hedger, clock = made()
+    for count in range(20):
+        hedger.attempt_ended(failed=count % 5 == 0)
+    assert hedger.is_failing
+    assert hedger.delay_s(KNOWN, 0) is None
+    assert not hedger.spend()
+    clock.now += 61
+    for _ in range(60):
+        hedger.attempt_ended(failed=False)
+    assert hedger.delay_s(KNOWN, 0) is not None
+    assert hedger.spend()
+
+
+def test_old_failures_are_forgotten_after_a_silence() -> None:
+    hedger, clock = made()
+    for _ in range(20):
+        hedger.attempt_ended(failed=True)
+    clock.now += 121
+    for _ in range(10):
+        hedger.attempt_ended(failed=False)
+    assert not hedger.is_failing
+
+
+def test_races_are_counted() -> None:
+    hedger, _ = made()
+    assert hedger.spend()
+    hedger.outcome(won=True)
+    hedger.outcome(won=False)
+    assert (hedger.asked, hedger.hedged, hedger.won) == (20, 1, 1)
+
+
+@pytest.mark.behaviour("HEDG-01")
+@given(st.lists(st.booleans(), max_size=300))
+def test_no_more_than_a_twentieth_is_ever_doubled(races: list[bool]) -> None:
+    hedger, _ = made(asked=0)
+    for races_now in races:
+        delay_s = hedger.delay_s(KNOWN, 0)
+        if races_now and delay_s is not None:
+            assert hedger.spend()
+        elif races_now:
+            hedger.spend()
+        assert hedger.hedged <= 0.05 * hedger.asked + 1e-9
