@@ -1,7 +1,7 @@
 """The figures of GET /metrics: what every call came to, counted in its books, and what is true at the moment of looking.
 
-`observe` is one of the books and costs less than a microsecond. Labels are bounded: a model is named only if its slot is known to
-have it, an outcome only while there are few of them; the rest counts under "other". Never a prompt, never a key.
+`observe` is one of the books and costs less than a microsecond. Labels are bounded: a model is named only if its slot is
+known to have it, an outcome only while there are few of them; the rest counts under "other". Never a prompt, never a key.
 """
 
 import re
