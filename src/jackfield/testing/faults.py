@@ -72,17 +72,29 @@ TRICKLE = Behaviour(piece_delay_s=0.3)
 
 
 class FaultyOpenAI(FakeOpenAI):
-    """Plays one of `faults` in a `share` of all requests, drawn by `draw`, and else its `behaviour`. `played` counts them."""
+    """Plays one of `faults` in a `share` of all requests, drawn by `draw`, and else its `behaviour`. `played` counts them.
+
+    Made for millions of requests: of what it got it remembers only the last `REMEMBERED`.
+    """
+
+    REMEMBERED = 100
 
     def __init__(self, faults: Mapping[str, Behaviour], share: float, draw: random.Random, **rest: Any) -> None:
         super().__init__(**rest)
         self.played: Counter[str] = Counter()
+        self._asked = 0
         self._faults = faults
         self._names = tuple(faults)
         self._share = share
         self._draw = draw
 
+    @property
+    def asked(self) -> int:
+        return self._asked
+
     def choose(self) -> Behaviour:
+        self._asked += 1
+        del self.requests[: -self.REMEMBERED]
         if self.script or self._draw.random() >= self._share:
             return super().choose()
         name = self._draw.choice(self._names)
