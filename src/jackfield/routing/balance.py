@@ -20,11 +20,13 @@ from jackfield.routing.candidates import Selectable, is_local, name_of
 C = TypeVar("C", bound=Selectable)
 
 DEFAULT_POLICY = "round_robin"
-LOOK_AT = 64
+LOOK_AT = 32
 # One pick in so many goes to whoever's turn it is, so that an old bad measurement does not stand for ever.
 EXPLORE_EVERY = 32
 STICKY_BUCKETS = 1 << 16
+OPENING_BYTES = 1024
 _GOLDEN = 0.6180339887498949
+_PRIME = (1 << 61) - 1
 
 
 class Group(Generic[C]):
@@ -49,17 +51,18 @@ class Group(Generic[C]):
             self._bounds = list(itertools.accumulate(max(0.0, member.weight) for member in self.members))
         return self._bounds
 
-    def score(self, at: int, bucket: int) -> int:
-        """How well the member at `at` fits a bucket: the highest wins, and no other member has a say in it."""
+    def scores(self, bucket: int) -> list[int]:
+        """How well each member fits a bucket: the highest wins, and no member has a say in another's score."""
         if self._seeds is None:
             self._seeds = [number_of(name_of(member)) for member in self.members]
-        return hash((bucket, self._seeds[at]))
+        factor = bucket + 1
+        return [seed * factor % _PRIME for seed in self._seeds]
 
     def winner(self, bucket: int) -> C:
         found = self._winners.get(bucket)
         if found is None:
-            best = max(range(len(self.members)), key=lambda at: self.score(at, bucket))
-            found = self._winners[bucket] = self.members[best]
+            scores = self.scores(bucket)
+            found = self._winners[bucket] = self.members[scores.index(max(scores))]
         return found
 
 
@@ -73,6 +76,11 @@ class Moment(msgspec.Struct, frozen=True):
 def number_of(text: str) -> int:
     """A number for a name, the same in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+def conversation_key(session: str | None, opening: bytes) -> str:
+    """What "sticky" goes by: the session where the client names one, else how the prompt begins, which engines cache."""
+    return session or blake2b(opening[:OPENING_BYTES], digest_size=16).hexdigest()
 
 
 # Picks: the first of a group
@@ -252,8 +260,8 @@ def ordered_after(policy: Policy, group: Group[C], moment: Moment, first: C) -> 
     members = group.members
     at = next(place for place, member in enumerate(members) if member is first)
     if policy.first is _sticky and moment.key is not None:
-        bucket = number_of(moment.key) % STICKY_BUCKETS
-        others = sorted((other for other in range(len(members)) if other != at), key=lambda other: -group.score(other, bucket))
+        scores = group.scores(number_of(moment.key) % STICKY_BUCKETS)
+        others = sorted((other for other in range(len(members)) if other != at), key=lambda other: -scores[other])
         return [first, *(members[other] for other in others)]
     rest = list(members[at + 1 :] + members[:at])
     if policy.rest is not None:

@@ -20,7 +20,6 @@ from jackfield.core.errors import (
 from jackfield.routing.candidates import STAGES, Selectable, Stage, label_of, name_of
 from jackfield.routing.stages import Wish, model_for, why
 
-C_co = TypeVar("C_co", bound=Selectable, covariant=True)
 C = TypeVar("C", bound=Selectable)
 
 DECISIONS_MAX = 1000
@@ -128,7 +127,7 @@ def refusal(selection: Selection[Any]) -> JackfieldError:
     return NoCapableProvider(f"{said}. Plug a source that can, or ask for less", param="model")
 
 
-class Explained(Protocol[C_co]):
+class Explained(Protocol):
     """What a decision can be told from: a Selection's maker, asked only when somebody wants to know."""
 
     def selection(self) -> Selection[Any]: ...
@@ -139,7 +138,7 @@ class Decision:
 
     __slots__ = ("at", "attempts", "choice", "request_id")
 
-    def __init__(self, request_id: str, choice: Explained[Any], at: float) -> None:
+    def __init__(self, request_id: str, choice: Explained, at: float) -> None:
         self.request_id = request_id
         self.choice = choice
         self.at = at
@@ -158,7 +157,7 @@ class Decision:
 
 
 class Decisions:
-    """The last decisions by request id, oldest forgotten first. Noting one costs well under a microsecond.
+    """The last decisions by request id, oldest forgotten first. Noting one costs a microsecond.
 
     Who was in or out is told as it was then; where the order hangs on queues or latencies, those behind the first that nobody
     asked for are told in the order of now.
@@ -172,7 +171,7 @@ class Decisions:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def note(self, request_id: str, choice: Explained[Any]) -> None:
+    def note(self, request_id: str, choice: Explained) -> None:
         kept = self._kept
         kept.pop(request_id, None)
         if len(kept) >= self._limit:
