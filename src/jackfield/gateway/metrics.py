@@ -69,15 +69,16 @@ class _Line:
 
 
 class _Tally:
-    """Requests of one line that ended in one way."""
+    """Requests of one line that ended in one way, and attempts that did, after which another one was made."""
 
-    __slots__ = ("count", "is_good", "line", "outcome")
+    __slots__ = ("attempts", "count", "is_good", "line", "outcome")
 
     def __init__(self, line: _Line, outcome: str) -> None:
         self.line = line
         self.outcome = outcome
         self.is_good = outcome == OK
         self.count = 0
+        self.attempts = 0
 
 
 class Counter:
@@ -110,29 +111,29 @@ class Metrics:
         self._tallies: dict[tuple[_Line, str], _Tally] = {}
         self._seen: dict[_Key, _Tally] = {}
         self._outcomes: set[str] = {OK, "cancelled"}
-        self.retries = Counter(
-            "jackfield_retries_total", "Further attempts, by what failed and what was done.", ("kind", "action")
-        )
         self.hedges = Counter("jackfield_hedges_total", "Second requests sent for a first token, by who won.", ("outcome",))
 
     def observe(self, call: Call) -> None:
-        """Counts one call whose outcome is settled."""
+        """Counts one call whose outcome is settled, or, while its books are open, an attempt that another one follows."""
         binding = call.binding
         key = (call.slot_number, 0 if binding is None else binding.serial, call.model, call.outcome)
         tally = self._seen.get(key)
         if tally is None:
             tally = self._meet(key, call)
-        tally.count += 1
         line = tally.line
-        received_at = call.received_at
-        if tally.is_good:
-            seconds, spent_s = line.seconds, self._clock() - received_at
-            seconds.counts[bisect_left(SECONDS, spent_s)] += 1
-            seconds.sum += spent_s
-        if call.first_token_at is not None:
-            first, waited_s = line.first_token, call.first_token_at - received_at
-            first.counts[bisect_left(SECONDS, waited_s)] += 1
-            first.sum += waited_s
+        if call.books_are_closed:
+            tally.count += 1
+            received_at = call.received_at
+            if tally.is_good:
+                seconds, spent_s = line.seconds, self._clock() - received_at
+                seconds.counts[bisect_left(SECONDS, spent_s)] += 1
+                seconds.sum += spent_s
+            if call.first_token_at is not None:
+                first, waited_s = line.first_token, call.first_token_at - received_at
+                first.counts[bisect_left(SECONDS, waited_s)] += 1
+                first.sum += waited_s
+        else:
+            tally.attempts += 1
         usage = call.usage
         if usage is not None:
             line.prompt_tokens += usage.prompt_tokens
@@ -153,17 +154,24 @@ class Metrics:
 
     def families(self) -> Iterator[Family]:
         yield from self._own()
-        yield self.retries.family()
         yield self.hedges.family()
         for source in self._sources:
             yield from source()
 
     def _own(self) -> Iterator[Family]:
         lines = self._lines.values()
-        requests: list[Sample] = [
-            ("", f"{tally.line.labels},{written(('outcome', tally.outcome))}", tally.count) for tally in self._tallies.values()
-        ]
-        yield Family("jackfield_requests_total", "counter", "Requests that ended, by outcome: ok or an error code.", requests)
+        yield Family(
+            "jackfield_requests_total",
+            "counter",
+            "Requests that ended, by outcome: ok or an error code.",
+            [("", _ending(tally), tally.count) for tally in self._tallies.values() if tally.count],
+        )
+        yield Family(
+            "jackfield_retries_total",
+            "counter",
+            "Attempts that failed and were followed by another, by where and with what they failed.",
+            [("", _ending(tally), tally.attempts) for tally in self._tallies.values() if tally.attempts],
+        )
         yield Family(
             "jackfield_request_seconds",
             "histogram",
@@ -250,6 +258,10 @@ def known_model(binding: Binding, name: str | None) -> str:
         if model and name.startswith(model) and _VERSION.fullmatch(name, len(model)):
             near = model
     return near[:NAME_MAX_CHARS]
+
+
+def _ending(tally: _Tally) -> str:
+    return f"{tally.line.labels},{written(('outcome', tally.outcome))}"
 
 
 def in_flight(slots: Iterable[Slot]) -> Iterator[Family]:

@@ -53,7 +53,9 @@ class Traces:
         self._extract = TraceContextTextMapPropagator().extract
 
     def observe(self, call: Call) -> None:
-        """Makes the span of one call whose outcome is settled."""
+        """Makes the span of one call whose outcome is settled; an attempt that another one follows is only counted in it."""
+        if not call.books_are_closed:
+            return
         began_ns = int(call.at * 1e9)
         span = self._tracer.start_span(
             f"{OPERATION} {call.model_text[:MODEL_MAX_CHARS]}",
@@ -111,6 +113,7 @@ def attributes(call: Call) -> Mapping[str, Value]:
         "gen_ai.request.stream": call.stream,
         "http.response.status_code": call.status,
         "jackfield.request_id": call.request_id,
+        "jackfield.attempts": call.attempt + 1,
     }
     if call.slot_number is not None:
         found["jackfield.slot"] = call.slot_number

@@ -82,9 +82,11 @@ def call(
     usage: Usage | None = None,
     cost: Money | None = None,
     first_token_at: float | None = None,
+    is_followed: bool = False,
 ) -> Call:
     made = Call("req-1", OpenAIChat(), {}, model_text="x", stream=False, show_usage=False, at=0.0, received_at=0.0)
     made.slot_number, made.binding, made.model, made.outcome = slot, binding, model, outcome
+    made.books_are_closed = not is_followed
     made.usage, made.cost, made.first_token_at = usage, cost, first_token_at
     return made
 
@@ -102,7 +104,7 @@ def test_every_name_is_there_with_its_kind_and_help(binding: Binding) -> None:
     sample = BackendSample("scripted:small", "scripted", "small", "healthy", "closed")
     metrics = Metrics([lambda: in_flight(slots), lambda: backends([sample])])
     metrics.observe(call(binding))
-    metrics.retries.add("rate_limit", "sibling")
+    metrics.observe(call(binding, outcome="rate_limit_exceeded", is_followed=True))
     metrics.hedges.add("won")
     found = parsed(metrics.render())
     assert {family.name: family.type for family in found.values()} == {
@@ -121,6 +123,16 @@ def test_calls_are_counted_by_slot_provider_model_and_outcome(binding: Binding) 
         ("3", "scripted", "small", "timeout"): 1,
         ("", "", "", "model_not_found"): 1,
     }
+
+
+def test_an_attempt_that_another_follows_is_a_retry_and_no_request(binding: Binding) -> None:
+    other = bound("small")
+    failed = call(binding, outcome="overloaded", usage=Usage(10, 0), cost=Money(3), first_token_at=0.01, is_followed=True)
+    text = counted(failed, call(other, slot=4))
+    assert values(text, "jackfield_requests_total") == {("4", "scripted", "small", "ok"): 1}
+    assert values(text, "jackfield_retries_total") == {("3", "scripted", "small", "overloaded"): 1}
+    assert values(text, "jackfield_cost_msat_total")["3", "scripted", "small"] == 3
+    assert values(text, "jackfield_first_token_seconds_count")["3", "scripted", "small"] == 0
 
 
 def test_tokens_and_costs_add_up(binding: Binding) -> None:
@@ -214,13 +226,15 @@ def test_nobody_can_make_it_grow_without_bound(binding: Binding) -> None:
     for index in range(10_000):
         metrics.observe(call(binding, model=f"made-up-{index}"))
         metrics.observe(call(binding, outcome=f"made_up_{index}"))
-        metrics.retries.add(f"kind{index}", "sibling")
+        metrics.hedges.add(f"made_up_{index}")
+        metrics.observe(call(binding, model=f"made-up-{index}", outcome=f"made_up_{index}", is_followed=True))
     text = metrics.render()
     requests = values(text, "jackfield_requests_total")
     assert {key[2] for key in requests} == {"small", "other"}
     assert len({key[3] for key in requests}) <= OUTCOMES_MAX + 1
     assert sum(requests.values()) == 20_000
     assert len(values(text, "jackfield_retries_total")) <= OUTCOMES_MAX + 1
+    assert len(values(text, "jackfield_hedges_total")) <= OUTCOMES_MAX + 1
     for slot in range(LINES_MAX + 100):
         metrics.observe(call(binding, slot=slot))
     assert len(values(metrics.render(), "jackfield_cost_msat_total")) <= LINES_MAX + 1

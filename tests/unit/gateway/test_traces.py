@@ -39,7 +39,7 @@ def call(*, outcome: str = "ok", is_bound: bool = True, stream: bool = False) ->
         at=1_700_000_000.5,
         received_at=10.0,
     )
-    made.outcome = outcome
+    made.outcome, made.books_are_closed = outcome, True
     if is_bound:
         made.slot_number = 3
         live = LiveProvider(Scripted(ScriptedConfig(), Generation()), Scripted.card)
@@ -91,6 +91,7 @@ def test_a_good_call_is_one_span_by_the_conventions(provider: TracerProvider, ex
         ai.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: 2,
         http_attributes.HTTP_RESPONSE_STATUS_CODE: 200,
         "jackfield.request_id": "req-1",
+        "jackfield.attempts": 1,
         "jackfield.slot": 3,
         "jackfield.cost_msat": 7,
     }
@@ -109,6 +110,15 @@ def test_a_failure_names_its_kind(provider: TracerProvider, exporter: InMemorySp
 def test_a_call_that_reached_no_slot_is_a_span_too(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
     Traces(provider).observe(call(outcome="model_not_found", is_bound=False))
     assert gen_ai_attributes.GEN_AI_PROVIDER_NAME not in (only(exporter).attributes or {})
+
+
+def test_attempts_are_counted_in_the_one_span_of_their_call(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    traces, asked = Traces(provider), call(outcome="overloaded")
+    asked.books_are_closed = False
+    traces.observe(asked)
+    asked.outcome, asked.attempt, asked.books_are_closed = "ok", 1, True
+    traces.observe(asked)
+    assert (only(exporter).attributes or {})["jackfield.attempts"] == 2
 
 
 @pytest.mark.behaviour("OTEL-02")
