@@ -293,7 +293,7 @@ class Backend:
 
     def answering(self, began_at: float | None = None) -> None:
         """The attempt's answer has begun: enough for a half-open circuit to close, long before a stream ends."""
-        self.breaker.success(began_at)
+        self._tell_circuit(began_at)
 
     def end(self, outcome: Outcome, began_at: float | None = None) -> None:
         """The attempt that `begin` announced is over: counts it, and draws the conclusions for health and circuit."""
@@ -330,14 +330,21 @@ class Backend:
 
     def _went_well(self, began_at: float | None) -> None:
         self.consecutive_failures = 0
-        seen, breaker = self.seen, self.breaker
-        was_broken = breaker.state is not BreakerState.CLOSED
-        breaker.success(began_at)
-        if was_broken and breaker.state is BreakerState.CLOSED:
-            seen.recovered()
+        seen = self.seen
+        had_failed = self._tell_circuit(began_at) or seen.recent
         seen.note_good(self._clock())
-        if was_broken or seen.recent or self._told is not BackendStatus.HEALTHY:
+        if had_failed or self._told is not BackendStatus.HEALTHY:
             self.tell()
+
+    def _tell_circuit(self, began_at: float | None) -> bool:
+        """A good answer, or the beginning of one. Whether that has closed the circuit: then old failures are over."""
+        breaker = self.breaker
+        was_closed = breaker.state is BreakerState.CLOSED
+        breaker.success(began_at)
+        if was_closed or breaker.state is not BreakerState.CLOSED:
+            return False
+        self.seen.recovered()
+        return True
 
     def _went_wrong(self, kind: FailureKind, retry_after_s: float | None, began_at: float | None) -> None:
         self.metrics.total += 1

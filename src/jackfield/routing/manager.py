@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,6 +42,8 @@ from jackfield.transport.egress import EgressGate
 
 PRUNE_AFTER_S = 300.0
 TURNS_MAX = 1024
+TELL_EVERY_S = 1.0
+"""How often all are asked whether their status has changed by itself, as time passes."""
 TIERS: tuple[frozenset[BackendStatus], ...] = (
     frozenset({BackendStatus.HEALTHY}),
     frozenset({BackendStatus.UNKNOWN, BackendStatus.INITIALIZING}),
@@ -89,6 +92,7 @@ class BackendManager:
         self._registry: ProviderRegistry | None = None
         self._turns: dict[Hashable, int] = {}
         self._is_dirty = False
+        self._told_at = -inf
         prober = Prober(self._gate, wall, self.config.looks.deadline_s)
         self.watch = Watch(self._targets, prober, self.config.looks, clock=clock, random=random, noted=self._tell_panel)
         making = Making(
@@ -127,18 +131,23 @@ class BackendManager:
     ) -> bool:
         """Adds a backend: unknown until it is seen. False, and nothing changes, where the id is taken already.
 
-        `instance` is what is asked: a live provider or a provider; something with a `probe` can at least be looked at.
-        Raises BadRequest for an unknown type, an id or an address that cannot be one, or a literal secret in `config`.
+        `instance` is what is asked: a live provider or a provider; something with a `probe` can at least be looked at. One
+        that an earlier run knew waits for its instance, and keeps what is not said anew. Raises BadRequest for an unknown
+        type, an id or an address that cannot be one, or a literal secret in `config`.
         """
         kind = _member(BackendType, backend_type, "backend_type")
         if not (backend_id.strip() and backend_id.isprintable() and len(backend_id) <= ID_MAX):
             raise BadRequest(f"backend_id must be 1 to {ID_MAX} printable characters", param="backend_id")
         refuse_literals(config or {}, f"config of backend {backend_id}")
-        hosts = hosts_of(endpoint)
+        hosts_of(endpoint)
         old = self._roster.get(backend_id)
-        if old is not None and not (old.is_restored and instance is not None):
-            _log.info("backend %s is registered already: unregister it first", backend_id)
-            return False
+        if old is not None:
+            if not old.is_restored or instance is None:
+                _log.info("backend %s is registered already: unregister it first", backend_id)
+                return False
+            endpoint = endpoint or old.endpoint
+            config = old.identity.config if config is None else config
+            weight = old.weight if weight is None else weight
         live = as_live(instance)
         backend = self._roster.make(
             Identity(
@@ -147,7 +156,7 @@ class BackendManager:
                 name=name or backend_id,
                 provider=provider or (live.info.id if live is not None else ""),
                 endpoint=endpoint,
-                hosts=hosts or (live.info.hosts if live is not None else ()),
+                hosts=live.info.hosts if live is not None else hosts_of(endpoint),
                 config=dict(config or {}),
             ),
             live=live,
@@ -157,7 +166,7 @@ class BackendManager:
             weight=weight,
         )
         if old is not None:
-            backend.seen.registered_at = old.seen.registered_at
+            backend.seen.registered_at = old.registered_at
         self._roster.add(backend)
         self._is_dirty = True
         self.watch.wake()
@@ -339,8 +348,10 @@ class BackendManager:
 
     async def _each_round(self) -> None:
         self._sync()
-        for backend in self._roster:
-            backend.tell()  # what changes by itself, as time passes
+        if self._clock() - self._told_at >= TELL_EVERY_S:
+            self._told_at = self._clock()
+            for backend in self._roster:
+                backend.tell()
         await self._save_quietly()
 
     async def _tell_panel(self, backends: Sequence[Backend], look: Look) -> None:
