@@ -31,15 +31,19 @@ from jackfield.gateway.steps.admit import Admission
 from jackfield.gateway.steps.record import Record
 from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.steps.settle import Settle
+from jackfield.gateway.walk import WalkSettings
 from jackfield.money.prices import PriceTable
 from jackfield.money.rates import Rates
 from jackfield.providers.registry import Registrar
+from jackfield.routing.manager import BackendManager, ManagerConfig
+from jackfield.routing.probing import LookSettings
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery, discover
 from jackfield.slots.registry import ProviderRegistry
 from jackfield.slots.workbench import Toolbox
 from jackfield.store.consents import ConsentRepository
 from jackfield.store.engine import Database
+from jackfield.store.health import HealthRepository
 from jackfield.store.journal import Journal
 from jackfield.store.ledger import LedgerRepository
 from jackfield.store.secrets import SecretStore
@@ -62,6 +66,7 @@ class House:
     registrar: Registrar
     registry: ProviderRegistry
     catalogue: Catalogue
+    backends: BackendManager
     gate: EgressGate
     secrets: SecretStore
     tools: Toolbox
@@ -146,6 +151,13 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         stack.push_async_callback(registry.aclose)
         catalogue = Catalogue(registry)
         stack.push_async_callback(catalogue.aclose)
+        routing = settings.routing
+        backends = BackendManager(
+            ManagerConfig(load_balancing=routing.policy, looks=LookSettings(interval_s=routing.health_interval_s)),
+            gate=gate,
+            repository=HealthRepository(database),
+            prices=prices,
+        )
         books = (Settle(prices), Record(journal))
         house = House(
             loaded=loaded,
@@ -155,7 +167,14 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             gate=gate,
             secrets=secret_store,
             tools=tools,
-            pipeline=Pipeline(Resolve(registry, catalogue), books, secret_store.known_values),
+            backends=backends,
+            pipeline=Pipeline(
+                Resolve(registry, catalogue, backends, gate, policy=routing.policy, fallbacks=routing.fallbacks),
+                books,
+                secret_store.known_values,
+                walk=WalkSettings(routing.retries, routing.patience_s, settings.timeouts.total_s),
+                first_token_s=routing.first_token_s,
+            ),
             journal=journal,
             ledger=ledger,
             consents=consents,
@@ -164,6 +183,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         )
         house.asgi = _root(house)
         await registry.restore()
+        await stack.enter_async_context(backends.follow(registry))
         yield house
 
 

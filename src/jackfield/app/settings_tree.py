@@ -141,6 +141,21 @@ class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_s: Annotated[float, Meta(gt=0, description="Seconds for a whole answer.")] = 300.0
 
 
+class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    policy: Annotated[str, Meta(description="Who answers where several slots have a model: round_robin, cheapest ...")] = (
+        "round_robin"
+    )
+    retries: Annotated[int, Meta(ge=0, le=10, description="Further attempts for one request, wherever they go.")] = 2
+    patience_s: Annotated[float, Meta(ge=0, description="Longest wait, in seconds, before an attempt is repeated.")] = 5.0
+    first_token_s: Annotated[
+        float, Meta(gt=0, description="Seconds until a stream's first content, where another source could take over.")
+    ] = 20.0
+    fallbacks: Annotated[
+        dict[str, tuple[str, ...]], Meta(description="For a model name: the names to try when all that have it fail.")
+    ] = {}
+    health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
+
+
 class MoneySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sats_per_usd: Annotated[Positive | None, Meta(description="Rate to use instead of the dated one that ships.")] = None
 
@@ -172,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     discovery: DiscoverySettings = DiscoverySettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy for every provider outside this machine.")] = None
+    routing: RoutingSettings = RoutingSettings()
     money: MoneySettings = MoneySettings()
     log: LogSettings = LogSettings()
     reload: Annotated[bool, Meta(description="Take over changes of the settings file while running.")] = True

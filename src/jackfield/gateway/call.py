@@ -12,7 +12,9 @@ import msgspec
 from jackfield.core.usage import Money, Usage
 
 if TYPE_CHECKING:
+    from jackfield.core.errors import JackfieldError
     from jackfield.gateway.dialect import DoorDialect
+    from jackfield.gateway.route import Route, Target
     from jackfield.slots.slot import Binding
 
 
@@ -20,9 +22,12 @@ class Call:
     """Times are `perf_counter` seconds; `at` is Unix seconds."""
 
     __slots__ = (
+        "asked_fields",
         "at",
+        "attempt",
         "binding",
         "books_are_closed",
+        "broken",
         "cost",
         "dialect",
         "dispatched_at",
@@ -31,8 +36,10 @@ class Call:
         "model",
         "model_text",
         "outcome",
+        "prompt_bytes",
         "received_at",
         "request_id",
+        "route",
         "show_usage",
         "slot_number",
         "status",
@@ -61,6 +68,11 @@ class Call:
         self.show_usage = show_usage
         self.at = at
         self.received_at = received_at
+        self.asked_fields = fields
+        self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
+        self.route: Route | None = None
+        self.attempt = 0
+        self.broken: JackfieldError | None = None
         self.slot_number: int | None = None
         self.binding: Binding | None = None
         self.model: str | None = None
@@ -72,6 +84,13 @@ class Call:
         self.dispatched_at = received_at
         self.upstream_at = received_at
         self.first_token_at: float | None = None
+
+    def aim(self, target: "Target", *, keep_fields: bool) -> None:
+        """Turns to a target; what an earlier one left behind is gone. `keep_fields`: others may come, with other defaults."""
+        self.slot_number, self.binding, self.model = target.slot, target.binding, target.model
+        if keep_fields:
+            self.fields = dict(self.asked_fields)
+        self.usage = self.cost = self.first_token_at = None
 
     def overhead_us(self, clock: Callable[[], float] = perf_counter) -> int:
         """Microseconds of this request that were spent here and not upstream, up to now."""

@@ -1,6 +1,7 @@
 """The request pipeline: the list of steps that every inference request takes, in order.
 
-    resolve   which slot, which model            (pure)
+    resolve   which slots may answer, in which order (memory)
+    walk      one of them after the other, until one answers: for each
     dispatch  send, get hold of the answer       (providers)
     relay     carry it to the client             (the client)
     settle    what it cost                       (pure)
@@ -11,15 +12,21 @@ call fails or is given up. Admission (keys, hosts, sizes) has happened before, i
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+import random as randomness
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from functools import partial
+from time import monotonic
 
-from jackfield.core.errors import JackfieldError
+from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact_error
+from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
 from jackfield.gateway.steps.relay import Relay
 from jackfield.gateway.steps.resolve import Resolve
+from jackfield.gateway.walk import Walk, WalkSettings
 
 Book = Callable[[Call], None]
 CANCELLED = "cancelled"
@@ -29,24 +36,28 @@ class Pipeline:
     """`known_secrets` are those of this process: no error carries one to a client or into the books."""
 
     def __init__(
-        self, resolve: Resolve, books: tuple[Book, ...], known_secrets: Callable[[], Collection[str]] = frozenset
+        self,
+        resolve: Resolve,
+        books: tuple[Book, ...],
+        known_secrets: Callable[[], Collection[str]] = frozenset,
+        *,
+        walk: WalkSettings | None = None,
+        first_token_s: float = 20.0,
+        clock: Callable[[], float] = monotonic,
+        random: Callable[[], float] = randomness.random,
     ) -> None:
         self.resolve = resolve
         self._books = books
         self._known_secrets = known_secrets
+        self._first_token_s = first_token_s
+        self._walk = Walk(walk or WalkSettings(), self.close_attempt, clock=clock, random=random)
         self._relay = Relay(self.close_books, self.complete)
 
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
         try:
             self.resolve(call)
-            binding = call.binding
-            assert binding is not None
-            binding.acquire()
-            try:
-                await self._play(call, client)
-            finally:
-                binding.release()
+            await self._walk.run(call, partial(self._play, client))
         except JackfieldError as error:
             self.complete(call, error)
             call.status = error.status
@@ -61,25 +72,55 @@ class Pipeline:
                 call.status = JackfieldError.default_status
                 self.close_books(call, JackfieldError.default_code)
 
-    async def _play(self, call: Call, client: Client) -> None:
+    async def _play(self, client: Client, call: Call, has_others: bool) -> None:
+        """One attempt. While others could answer, nothing leaves before there is content, and not for long either."""
         if call.stream:
-            stream = await open_stream(call)
-            try:
-                await self._relay.stream(call, client, stream)
-            finally:
+            await self._play_stream(client, call, has_others)
+            return
+        plain = await open_plain(call)
+        try:
+            await self._relay.plain(call, client, plain, must_have_content=has_others)
+        finally:
+            await plain.aclose()
+
+    async def _play_stream(self, client: Client, call: Call, has_others: bool) -> None:
+        stream: StreamAnswer | None = None
+        try:
+            if has_others:
+                async with self._first_token_limit():
+                    stream = await open_stream(call)
+                    held = await self._relay.until_content(call, stream)
+            else:
+                stream = await open_stream(call)
+                held = await self._relay.first(call, stream)
+            await self._relay.stream(call, client, stream, held)
+        finally:
+            if stream is not None:
                 await stream.aclose()
-        else:
-            plain = await open_plain(call)
-            try:
-                await self._relay.plain(call, client, plain)
-            finally:
-                await plain.aclose()
+
+    @asynccontextmanager
+    async def _first_token_limit(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._first_token_s):
+                yield
+        except TimeoutError:
+            raise TimedOut(
+                f"no content came within {self._first_token_s:g} s (routing.first_token_s)", code="first_token_timeout"
+            ) from None
 
     def complete(self, call: Call, error: JackfieldError) -> None:
         """Makes an error fit for the client: it says where it happened, and holds no secret."""
         error.slot = call.slot_number
         error.request_id = call.request_id
         redact_error(error, self._known_secrets())
+
+    def close_attempt(self, call: Call, error: JackfieldError) -> None:
+        """Books an attempt that failed, before the next one begins."""
+        call.status, call.outcome = error.status, error.code
+        for book in self._books:
+            book(call)
+        call.status = 200
+        call.attempt += 1
 
     def close_books(self, call: Call, outcome: str) -> None:
         """Idempotent: the first outcome stands."""

@@ -56,7 +56,7 @@ class Catalogue:
         self._list_within_s = list_within_s
         self._asking: dict[LiveProvider, asyncio.Task[None]] = {}
         self._errors: dict[LiveProvider, str] = {}
-        self._index: dict[str, Slot] = {}
+        self._index: dict[str, tuple[Slot, ...]] = {}
         self._indexed: tuple[Slot, ...] | None = None
 
     async def models(self, deadline_s: float = 0.25) -> tuple[CatalogueEntry, ...]:
@@ -68,9 +68,13 @@ class Catalogue:
 
     def find(self, text: str) -> Slot | None:
         """The first slot whose source lists this model, from memory."""
+        return next(iter(self.find_all(text)), None)
+
+    def find_all(self, text: str) -> tuple[Slot, ...]:
+        """Every slot whose source lists this model, in slot order, from memory."""
         if self._indexed is not self._registry.slots():
             self._reindex()
-        return self._index.get(text)
+        return self._index.get(text, ())
 
     async def aclose(self) -> None:
         """Stops asking. Idempotent."""
@@ -120,7 +124,7 @@ class Catalogue:
         for slot in self._registry.plugged():
             assert slot.binding is not None
             for profile in slot.binding.live.listing or ():
-                self._index.setdefault(profile.id, slot)
+                self._index[profile.id] = (*self._index.get(profile.id, ()), slot)
 
     def _entries(self) -> tuple[CatalogueEntry, ...]:
         entries: dict[str, CatalogueEntry] = {}

@@ -17,6 +17,9 @@ from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Headers
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.route import Route, Target
+from jackfield.gateway.walk import WalkSettings
+from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
 
@@ -96,10 +99,11 @@ class Playback:
         self.call = Call(
             "req-1", OpenAIChat(), fields, model_text="slot-0", stream=stream, show_usage=False, at=0.0, received_at=0.0
         )
-        self._pipeline = Pipeline(self._resolve, (self._book,))  # type: ignore[arg-type]
+        self._pipeline = Pipeline(self._resolve, (self._book,), walk=WalkSettings(retries=0))  # type: ignore[arg-type]
+        self.backend = BackendManager().backend_of(self.binding)
 
     def _resolve(self, call: Call) -> None:
-        call.binding, call.slot_number = self.binding, 0
+        call.route = Route([Target(0, self.binding, None, self.backend)])
 
     def _book(self, call: Call) -> None:
         self.rows.append((call.outcome, call.status))

@@ -43,6 +43,11 @@ class OpenAIChat:
         usage = openai_chat.reply_usage(body)
         return _checked(body) if usage is None else usage
 
+    def is_empty(self, body: bytes) -> bool:
+        reply = openai_chat.decode_reply(body)
+        said = any(part.text if hasattr(part, "text") else True for part in reply.message.parts)
+        return not said and reply.finish_reason not in ("length", "content_filter")
+
     def relay(self, provider: str, show_usage: bool) -> Relay:
         return openai_chat.StreamRelay(show_usage=show_usage, provider=provider)
 

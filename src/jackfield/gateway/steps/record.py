@@ -28,6 +28,7 @@ class Record:
             self._journal.append(
                 LedgerRow(
                     request_id=call.request_id,
+                    attempt=call.attempt,
                     at=call.at,
                     slot=call.slot_number,
                     provider=binding.info.id if binding is not None else "",

@@ -1,53 +1,103 @@
-"""From the name in `model` to a live binding: which slot answers, and with which of its models.
+"""From the name in `model` to a route: which slots may answer, with which of their models, in which order.
 
-Pure lookups in what the panel and the catalogue hold at this moment; asks no source anything.
+Lookups in what the panel, the catalogue and the backends hold at this moment; asks no source anything.
 """
 
 import difflib
+from collections.abc import Mapping
 
-from jackfield.core.errors import ModelNotFound, SlotEmpty
+from jackfield.core.errors import ModelNotFound, NoCapableProvider, SlotEmpty
 from jackfield.core.ids import ModelRef
 from jackfield.gateway.call import Call
+from jackfield.gateway.route import Route, Target
+from jackfield.routing.balance import Moment, policy_named
+from jackfield.routing.explain import refusal
+from jackfield.routing.manager import BackendManager
+from jackfield.routing.select import select
+from jackfield.routing.stages import Wish
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.registry import ProviderRegistry
-from jackfield.slots.slot import Binding, Slot
+from jackfield.slots.slot import Slot
+from jackfield.transport.egress import EgressGate
 
 PARSED_MAX = 4096
+TURNS_MAX = 4096
+Found = list[tuple[Slot, str | None]]
 
 
 class Resolve:
-    """A name is tried as: slot-N; a slot's name; provider/model; a model that some slot lists; a slot's configured model."""
+    """A name is tried as: slot-N; a slot's name; provider/model; a model that slots list or are set to.
 
-    def __init__(self, registry: ProviderRegistry, catalogue: Catalogue) -> None:
+    Where several slots have the model, `policy` orders them. `fallbacks` are the names to go on with, by the name asked for.
+    """
+
+    def __init__(
+        self,
+        registry: ProviderRegistry,
+        catalogue: Catalogue,
+        backends: BackendManager,
+        gate: EgressGate,
+        *,
+        policy: str = "round_robin",
+        fallbacks: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        policy_named(policy, "routing.policy")
         self._registry = registry
         self._catalogue = catalogue
+        self._backends = backends
+        self._gate = gate
+        self._policy = policy
+        self._fallbacks = dict(fallbacks or {})
         self._parsed: dict[str, ModelRef] = {}
+        self._turns: dict[str, int] = {}
 
     def __call__(self, call: Call) -> None:
-        """Sets the call's slot, binding and model. Raises ModelNotFound, SlotEmpty, SlotOutOfRange or BadRequest."""
-        slot, call.model = self.find(call.model_text)
-        call.slot_number = int(slot.number)
-        call.binding = _live(slot)
+        """Sets the call's route. Raises ModelNotFound, SlotEmpty, SlotOutOfRange, BadRequest or NoCapableProvider."""
+        text = call.model_text
+        found = self.find(text)
+        if len(found) == 1 and text not in self._fallbacks:
+            call.route = Route((self._target(*found[0]),))
+        else:
+            call.route = self._ordered(text, found)
 
-    def find(self, text: str) -> tuple[Slot, str | None]:
-        """The slot for a name and the model to ask it for; None leaves the choice to the slot."""
+    def find(self, text: str) -> Found:
+        """The slots for a name, each with the model to ask it for; None leaves the choice to the slot. Never empty."""
         ref = self._parsed.get(text) or self._parse(text)
         if ref.slot is not None:
-            return self._registry.slot(ref.slot), None
+            return [(self._registry.slot(ref.slot), None)]
         named = self._registry.by_name(text)
         if named is not None:
-            return named, None
+            return [(named, None)]
         if ref.head is not None:
-            found = self._by_provider(ref.head, ref.tail)
-            if found is not None:
-                return found, ref.tail
-        listed = self._catalogue.find(text)
-        if listed is not None:
-            return listed, text
-        for slot in self._registry.plugged():
-            if slot.spec is not None and slot.spec.model == text:
-                return slot, text
+            of_provider = self._by_provider(ref.head, ref.tail)
+            if of_provider:
+                return [(slot, ref.tail) for slot in of_provider]
+        slots = list(self._catalogue.find_all(text))
+        slots += [slot for slot in self._registry.plugged() if slot.spec and slot.spec.model == text and slot not in slots]
+        if slots:
+            return [(slot, text) for slot in slots]
         raise self._unknown(text)
+
+    def _ordered(self, text: str, found: Found) -> Route:
+        """By the policy, those that may not or cannot left out with their reasons; then the fallbacks, in their order."""
+        targets = {target.backend.id: target for target in (self._target(slot, model) for slot, model in found if slot.binding)}
+        turn = self._turns.get(text, 0)
+        if len(self._turns) >= TURNS_MAX:
+            self._turns.clear()
+        self._turns[text] = turn + 1
+        wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy)
+        selection = select([target.backend for target in targets.values()], wish, Moment(turn))
+        ordered = [targets[backend.id] for backend in selection.order]
+        for name in self._fallbacks.get(text, ()):
+            ordered += [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+        if not ordered:
+            raise refusal(selection) if selection.exclusions else NoCapableProvider(f"nothing that has {text!r} is plugged now")
+        return Route(ordered, selection.explain())
+
+    def _target(self, slot: Slot, model: str | None, *, is_fallback: bool = False) -> Target:
+        if slot.binding is None:
+            raise _empty(slot)
+        return Target(int(slot.number), slot.binding, model, self._backends.backend_of(slot.binding, model), is_fallback)
 
     def _parse(self, text: str) -> ModelRef:
         ref = ModelRef.parse(text)
@@ -56,11 +106,10 @@ class Resolve:
         self._parsed[text] = ref
         return ref
 
-    def _by_provider(self, provider: str, model: str | None) -> Slot | None:
-        """The provider's slot that is set to this model, else its first."""
+    def _by_provider(self, provider: str, model: str | None) -> list[Slot]:
+        """The provider's slots that are set to this model, else all of them."""
         slots = [slot for slot in self._registry.plugged() if slot.binding and slot.binding.info.id == provider]
-        same = [slot for slot in slots if slot.spec is not None and slot.spec.model == model]
-        return next(iter(same or slots), None)
+        return [slot for slot in slots if slot.spec is not None and slot.spec.model == model] or slots[:1]
 
     def _unknown(self, text: str) -> ModelNotFound:
         known = [name for slot in self._registry.plugged() for name in (slot.number.model_name, slot.name)]
@@ -69,13 +118,11 @@ class Resolve:
         return ModelNotFound(f"no slot answers to the model {text!r}; {hint} GET /v1/models lists all", param="model")
 
 
-def _live(slot: Slot) -> Binding:
-    if slot.binding is None:
-        why = f" ({slot.problem})" if slot.problem else ""
-        number = int(slot.number)
-        raise SlotEmpty(
-            f"slot {number} is empty{why}; plug something into it: jackfield slots plug {number} PROVIDER",
-            slot=number,
-            param="model",
-        )
-    return slot.binding
+def _empty(slot: Slot) -> SlotEmpty:
+    why = f" ({slot.problem})" if slot.problem else ""
+    number = int(slot.number)
+    return SlotEmpty(
+        f"slot {number} is empty{why}; plug something into it: jackfield slots plug {number} PROVIDER",
+        slot=number,
+        param="model",
+    )

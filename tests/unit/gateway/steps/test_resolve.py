@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jackfield.core.errors import BadRequest, JackfieldError, ModelNotFound, SlotEmpty, SlotOutOfRange
+from jackfield.doors.openai.dialect import OpenAIChat
+from jackfield.gateway.call import Call
 from jackfield.gateway.steps import resolve as module
 from jackfield.gateway.steps.resolve import Resolve
 from running_gateway import Gateway, running_gateway
@@ -26,7 +28,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 
 def resolve(gateway: Gateway) -> Resolve:
-    return Resolve(gateway.house.registry, gateway.house.catalogue)
+    return gateway.house.pipeline.resolve
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def resolve(gateway: Gateway) -> Resolve:
     ],
 )
 def test_each_reading(gateway: Gateway, text: str, number: int, model: str | None) -> None:
-    slot, found = resolve(gateway).find(text)
+    slot, found = resolve(gateway).find(text)[0]
     assert (int(slot.number), found) == (number, model)
 
 
@@ -80,13 +82,13 @@ def test_what_is_remembered_stays_bounded(gateway: Gateway, monkeypatch: pytest.
 def test_any_text_ends_in_a_slot_or_a_refusal(gateway: Gateway, text: str) -> None:
     found: int | None = None
     try:
-        found = int(resolve(gateway).find(text)[0].number)
+        found = int(resolve(gateway).find(text)[0][0].number)
     except JackfieldError as error:
         refusal = error
     assert found in range(32) if found is not None else refusal.status in (400, 404)
 
 
 def test_an_empty_slot_is_refused_with_what_to_do(gateway: Gateway) -> None:
-    slot, _ = resolve(gateway).find("slot-5")
+    call = Call("req-1", OpenAIChat(), {}, model_text="slot-5", stream=False, show_usage=False, at=0.0, received_at=0.0)
     with pytest.raises(SlotEmpty, match="jackfield slots plug 5 PROVIDER"):
-        module._live(slot)
+        resolve(gateway)(call)

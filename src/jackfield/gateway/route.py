@@ -1,0 +1,54 @@
+"""Where a request may go: the targets in the order in which to try them, and which of them are left.
+
+Siblings have the model that was asked for; fallbacks are other names that the settings allow instead. Holds no connection.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jackfield.core.errors import JackfieldError
+from jackfield.routing.attempts import needs_larger_context
+from jackfield.routing.backends import Backend
+from jackfield.slots.slot import Binding
+
+
+class Target(NamedTuple):
+    """One place to try. `model` None leaves the choice to the slot."""
+
+    slot: int
+    binding: Binding
+    model: str | None
+    backend: Backend
+    is_fallback: bool = False
+
+
+class Route:
+    """`targets` best first, never empty. `reasons` tell, for a person, why others are not among them and what was tried."""
+
+    __slots__ = ("_left", "first", "reasons")
+
+    def __init__(self, targets: Sequence[Target], reasons: Sequence[str] = ()) -> None:
+        self.first = targets[0]
+        self._left = list(targets[1:])
+        self.reasons = list(reasons)
+
+    @property
+    def has_others(self) -> bool:
+        return bool(self._left)
+
+    def left(self, error: JackfieldError, failed: Target) -> tuple[list[Target], list[Target]]:
+        """Siblings and fallbacks that may be asked now, after `failed` answered with `error`."""
+        usable = [target for target in self._left if target.backend.is_routable]
+        if needs_larger_context(error):
+            usable = [target for target in usable if _is_larger(target, failed)]
+        return [target for target in usable if not target.is_fallback], [target for target in usable if target.is_fallback]
+
+    def take(self, target: Target) -> Target:
+        self._left.remove(target)
+        return target
+
+
+def _is_larger(target: Target, failed: Target) -> bool:
+    """Unknown sizes count as larger: only a known "no" keeps a target out."""
+    mine, theirs = target.backend.capabilities.max_context, failed.backend.capabilities.max_context
+    return mine is None or theirs is None or mine > theirs
