@@ -225,9 +225,8 @@ async def test_no_key_is_found_where_it_must_not_be(tmp_path: Path, canary: str)
                 await where_no_key_belongs(traffic, fake, canary)
                 await by_clients(traffic, fake)
                 await traffic.look_everywhere()
-                for command in (("slots", "list"), ("slots", "info", "0"), ("providers", "list"), ("models", "list")):
-                    await traffic.run(*command, "--json", "--url", up.url)
-                for words in (("config", "show"), ("secrets", "list"), ("doctor",), ("slots", "list", "--url", up.url)):
+                await traffic.run("slots", "list", "--json", "--url", up.url)
+                for words in (("config", "show"), ("secrets", "list"), ("doctor",)):
                     await traffic.run(*words)
             hits = [hit for secret in (canary, OF_THE_CLIENT, GATE_KEY) for hit in found(secret, traffic)]
             assert " DEBUG " in up.log
@@ -239,16 +238,15 @@ async def test_no_key_is_found_where_it_must_not_be(tmp_path: Path, canary: str)
 
 
 @pytest.mark.behaviour("SEC-02", "SEC-04")
-@pytest.mark.parametrize(
-    "place", ["providers: {openai: {api_key: CANARY}}", "slots: {0: {provider: openai, config: {api_key: CANARY}}}"]
-)
-def test_a_key_in_the_settings_is_refused_and_not_repeated(tmp_path: Path, place: str) -> None:
-    (tmp_path / "jackfield.yaml").write_text(place.replace("CANARY", LOOKS_LIKE_NOTHING))
-    for words in (("up", "--port", "0", "--log-level", "debug"), ("config", "show"), ("ask", "ping", "--provider", "openai")):
+def test_a_key_in_the_settings_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    settings = "providers: {openai: {api_key: CANARY}}\nslots: {0: {provider: openai, config: {api_key: CANARY}}}\n"
+    (tmp_path / "jackfield.yaml").write_text(settings.replace("CANARY", LOOKS_LIKE_NOTHING))
+    for words in (("up", "--port", "0", "--log-level", "debug"), ("ask", "ping", "--provider", "openai")):
         said = jackfield(tmp_path, *words)
         assert said.code != 0
         assert LOOKS_LIKE_NOTHING not in said.out + said.err
         assert "jackfield.yaml:1" in said.err
+        assert "jackfield.yaml:2" in said.err
         assert "jackfield secrets set" in said.err
 
 
