@@ -339,6 +339,9 @@ class Backend:
     def _tell_circuit(self, began_at: float | None) -> bool:
         """A good answer, or the beginning of one. Whether that has closed the circuit: then old failures are over."""
         breaker = self.breaker
+        if not self.seen.recent:  # the usual case: nothing failed lately, so it cannot be open
+            breaker.success(began_at)
+            return False
         was_closed = breaker.state is BreakerState.CLOSED
         breaker.success(began_at)
         if was_closed or breaker.state is not BreakerState.CLOSED:

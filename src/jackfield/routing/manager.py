@@ -334,9 +334,8 @@ class BackendManager:
 
     async def _listen(self, events: Subscription) -> None:
         async for _ in events:
-            self._sync()
+            await self._each_round()
             self.watch.wake()
-            await self._save_quietly()
 
     def _targets(self) -> dict[Hashable, list[Backend]]:
         """Backends that can be looked at, together where they are of one source."""
@@ -347,12 +346,15 @@ class BackendManager:
         return found
 
     async def _each_round(self) -> None:
-        self._sync()
-        if self._clock() - self._told_at >= TELL_EVERY_S:
-            self._told_at = self._clock()
-            for backend in self._roster:
-                backend.tell()
-        await self._save_quietly()
+        try:
+            self._sync()
+            if self._clock() - self._told_at >= TELL_EVERY_S:
+                self._told_at = self._clock()
+                for backend in self._roster:
+                    backend.tell()
+            await self._save_quietly()
+        except Exception as error:  # noqa: BLE001 - the outermost handler of two background loops, which go on
+            _log.error("keeping the backends in step failed: %s", redact(repr(error)))
 
     async def _tell_panel(self, backends: Sequence[Backend], look: Look) -> None:
         """Where the panel shows otherwise than a look found, it looks too: then its problem is the source's own words."""
