@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jackfield.core.errors import JackfieldError
     from jackfield.gateway.dialect import DoorDialect
     from jackfield.gateway.route import Route, Target
+    from jackfield.routing.wishes import Wishes
     from jackfield.slots.slot import Binding
 
 
@@ -46,6 +47,7 @@ class Call:
         "stream",
         "upstream_at",
         "usage",
+        "wishes",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class Call:
         self.asked_fields = fields
         self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
         self.route: Route | None = None
+        self.wishes: Wishes | None = None
         self.attempt = 0
         self.broken: JackfieldError | None = None
         self.slot_number: int | None = None

@@ -58,7 +58,12 @@ class Walk:
             if budget is None:
                 deadline = self._clock() + self._settings.total_s - (perf_counter() - call.received_at)
                 budget = RetryBudget(
-                    deadline, clock=self._clock, random=self._random, settings=self._retry, tokens=self._tokens
+                    deadline,
+                    clock=self._clock,
+                    random=self._random,
+                    settings=self._retry,
+                    tokens=self._tokens,
+                    falls_back_on_refusal=call.wishes is not None and call.wishes.falls_back_on_refusal,
                 )
             target = await self._next(call, target, error, budget)
 

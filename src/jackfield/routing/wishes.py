@@ -35,7 +35,8 @@ class Wishes(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `order` come first, in that order; with `allow_fallbacks` False nobody else comes after, or, without an order, nobody but
     the first choice. `sort` is a policy's name. `require_parameters`: only who is known to support all that the request uses.
-    `keeps_nothing`: only who is known to store no prompts.
+    `keeps_nothing`: only who is known to store no prompts. `falls_back_on_refusal`: fallbacks were allowed in so many words,
+    so a content filter's refusal may be taken elsewhere too.
     """
 
     order: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class Wishes(msgspec.Struct, frozen=True, omit_defaults=True):
     require_parameters: bool = False
     allow_fallbacks: bool = True
     keeps_nothing: bool = False
+    falls_back_on_refusal: bool = False
 
     @classmethod
     def parse(cls, raw: bytes | msgspec.Raw | Mapping[str, Any] | None) -> "Wishes":
@@ -75,6 +77,7 @@ class Wishes(msgspec.Struct, frozen=True, omit_defaults=True):
             max_price=_max_price(fields.get("max_price")),
             require_parameters=_flag(fields, "require_parameters", False),
             allow_fallbacks=_flag(fields, "allow_fallbacks", True),
+            falls_back_on_refusal=fields.get("allow_fallbacks") is True,
             keeps_nothing=not may_collect or _flag(fields, "zdr", False),
         )
 

@@ -6,7 +6,7 @@ Lookups in what the panel, the catalogue and the backends hold at this moment; a
 import difflib
 from collections.abc import Mapping
 
-from jackfield.core.errors import ModelNotFound, NoCapableProvider, SlotEmpty
+from jackfield.core.errors import ModelNotFound, SlotEmpty
 from jackfield.core.ids import ModelRef
 from jackfield.gateway.call import Call
 from jackfield.gateway.route import Route, Target
@@ -15,12 +15,15 @@ from jackfield.routing.explain import refusal
 from jackfield.routing.manager import BackendManager
 from jackfield.routing.select import select
 from jackfield.routing.stages import Wish
+from jackfield.routing.wishes import Wishes
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.registry import ProviderRegistry
 from jackfield.slots.slot import Slot
 from jackfield.transport.egress import EgressGate
 
 PARSED_MAX = 4096
+WISHES = "provider"
+"""The field of the body, as OpenRouter has it, that says who may answer; it is ours and is not sent on."""
 TURNS_MAX = 4096
 Found = list[tuple[Slot, str | None]]
 
@@ -52,13 +55,15 @@ class Resolve:
         self._turns: dict[str, int] = {}
 
     def __call__(self, call: Call) -> None:
-        """Sets the call's route. Raises ModelNotFound, SlotEmpty, SlotOutOfRange, BadRequest or NoCapableProvider."""
+        """Sets the call's route. Raises ModelNotFound, SlotEmpty, SlotOutOfRange, BadRequest, or why nobody may."""
         text = call.model_text
         found = self.find(text)
-        if len(found) == 1 and text not in self._fallbacks:
+        said = call.fields.pop(WISHES, None)
+        if said is None and len(found) == 1 and text not in self._fallbacks:
             call.route = Route((self._target(*found[0]),))
-        else:
-            call.route = self._ordered(text, found)
+            return
+        call.wishes = Wishes.parse(said)
+        call.route = self._ordered(text, found, call.wishes)
 
     def find(self, text: str) -> Found:
         """The slots for a name, each with the model to ask it for; None leaves the choice to the slot. Never empty."""
@@ -78,20 +83,22 @@ class Resolve:
             return [(slot, text) for slot in slots]
         raise self._unknown(text)
 
-    def _ordered(self, text: str, found: Found) -> Route:
+    def _ordered(self, text: str, found: Found, wishes: Wishes) -> Route:
         """By the policy, those that may not or cannot left out with their reasons; then the fallbacks, in their order."""
         targets = {target.backend.id: target for target in (self._target(slot, model) for slot, model in found if slot.binding)}
         turn = self._turns.get(text, 0)
         if len(self._turns) >= TURNS_MAX:
             self._turns.clear()
         self._turns[text] = turn + 1
-        wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy)
+        wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy, wishes=wishes)
         selection = select([target.backend for target in targets.values()], wish, Moment(turn))
         ordered = [targets[backend.id] for backend in selection.order]
-        for name in self._fallbacks.get(text, ()):
+        for name in self._fallbacks.get(text, ()) if wishes.allow_fallbacks else ():
             ordered += [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+        if not ordered and not selection.exclusions:
+            raise _empty(found[0][0])
         if not ordered:
-            raise refusal(selection) if selection.exclusions else NoCapableProvider(f"nothing that has {text!r} is plugged now")
+            raise refusal(selection)
         return Route(ordered, selection.explain())
 
     def _target(self, slot: Slot, model: str | None, *, is_fallback: bool = False) -> Target:
