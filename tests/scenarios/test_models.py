@@ -72,3 +72,12 @@ async def test_health_is_200_only_while_ready(gateway: Gateway) -> None:
     reply = await gateway.http.get("/health")
     assert reply.status_code == 503
     assert reply.headers["retry-after"] == "1"
+
+
+async def test_metrics_count_what_was_asked(gateway: Gateway) -> None:
+    await gateway.http.post("/v1/chat/completions", json={"model": "slot-0", "messages": [{"role": "user", "content": "ping"}]})
+    reply = await gateway.http.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain")
+    counted = [line for line in reply.text.splitlines() if line.startswith("jackfield_requests_total{")]
+    assert any('outcome="ok"' in line and line.endswith(" 1") for line in counted)
+    assert "jackfield_backend_status{" in reply.text

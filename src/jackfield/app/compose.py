@@ -8,7 +8,7 @@ import contextlib
 import logging
 import secrets as randomness
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -25,6 +25,8 @@ from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
+from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
+from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
@@ -67,6 +69,7 @@ class House:
     registry: ProviderRegistry
     catalogue: Catalogue
     backends: BackendManager
+    metrics: Metrics
     gate: EgressGate
     secrets: SecretStore
     tools: Toolbox
@@ -158,7 +161,8 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             repository=HealthRepository(database),
             prices=prices,
         )
-        books = (Settle(prices), Record(journal))
+        metrics = Metrics([lambda: in_flight(registry.plugged()), lambda: backend_families(_samples(backends))])
+        books = (Settle(prices), Record(journal), metrics.observe)
         house = House(
             loaded=loaded,
             registrar=registrar,
@@ -168,6 +172,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             secrets=secret_store,
             tools=tools,
             backends=backends,
+            metrics=metrics,
             pipeline=Pipeline(
                 Resolve(registry, catalogue, backends, gate, policy=routing.policy, fallbacks=routing.fallbacks),
                 books,
@@ -195,6 +200,11 @@ def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
     return mode
 
 
+def _samples(backends: BackendManager) -> Iterator[BackendSample]:
+    for backend in backends.list_backends():
+        yield BackendSample(backend.id, backend.provider, backend.model or "", str(backend.status), str(backend.breaker.state))
+
+
 def _is_said(loaded: Loaded, key: str) -> bool:
     return loaded.origins.get(key, "default") != "default"
 
@@ -214,11 +224,11 @@ def _root(house: House) -> Root:
     server = settings.server
     keys = (house.secrets.resolve(server.api_key),) if server.api_key else ()
     chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
-    status = Status(lambda: house.is_ready, lambda: status_facts(house))
+    status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     return Root(
         Admission(keys, (server.host,), check_hosts=not server.expose),
         OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at)),
-        {"/health": {"GET": status.health}, "/status": {"GET": status.status}},
+        {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
         lambda: _control(house),
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,

@@ -1,4 +1,4 @@
-"""GET /health and GET /status: is the gateway up, and what is plugged into it."""
+"""GET /health, GET /status and GET /metrics: is the gateway up, what is plugged into it, and what has come of it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,6 +7,8 @@ import msgspec
 
 from jackfield.core.errors import ServiceFailed
 from jackfield.gateway.client import Client
+from jackfield.gateway.exposition import CONTENT_TYPE
+from jackfield.gateway.metrics import Metrics
 
 JSON = (b"content-type", b"application/json")
 Facts = Callable[[], Awaitable[dict[str, Any]]]
@@ -15,14 +17,19 @@ Facts = Callable[[], Awaitable[dict[str, Any]]]
 class Status:
     """`is_ready` is true between start and shutdown; `facts` gathers what /status tells, without asking any source."""
 
-    def __init__(self, is_ready: Callable[[], bool], facts: Facts) -> None:
+    def __init__(self, is_ready: Callable[[], bool], facts: Facts, metrics: Metrics) -> None:
         self._is_ready = is_ready
+        self._metrics = metrics
         self._facts = facts
 
     async def health(self, client: Client) -> None:
         if not self._is_ready():
             raise ServiceFailed("the gateway is starting or stopping; try again in a moment", code="not_ready", retry_after_s=1)
         await client.reply(200, [JSON], b'{"status":"ok"}')
+
+    async def metrics(self, client: Client) -> None:
+        """Prometheus text."""
+        await client.reply(200, [(b"content-type", CONTENT_TYPE)], self._metrics.render())
 
     async def status(self, client: Client) -> None:
         await client.reply(200, [JSON], msgspec.json.encode(await self._facts()))

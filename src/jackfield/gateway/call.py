@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from jackfield.slots.slot import Binding
 
 
+def _nothing() -> None:
+    """Nobody is waiting to hear of it."""
+
+
 class Call:
     """Times are `perf_counter` seconds; `at` is Unix seconds."""
 
     __slots__ = (
+        "answering",
         "asked_fields",
         "at",
         "attempt",
@@ -71,6 +76,7 @@ class Call:
         self.at = at
         self.received_at = received_at
         self.asked_fields = fields
+        self.answering: Callable[[], None] = _nothing
         self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
         self.route: Route | None = None
         self.wishes: Wishes | None = None

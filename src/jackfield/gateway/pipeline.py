@@ -93,6 +93,7 @@ class Pipeline:
             else:
                 stream = await open_stream(call)
                 held = await self._relay.first(call, stream)
+            call.answering()
             await self._relay.stream(call, client, stream, held)
         finally:
             if stream is not None:

@@ -6,6 +6,7 @@ as routing/attempts.py says and within one budget a request. Every attempt is co
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -98,6 +99,7 @@ class Walk:
             return _resting(backend, target)
         began = perf_counter()
         began_at = backend.begin()
+        call.answering = partial(backend.answering, began_at)
         error: JackfieldError | None = None
         was_cancelled = True
         try:
