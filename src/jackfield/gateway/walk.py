@@ -95,7 +95,8 @@ class Walk:
     async def _attempt(self, call: Call, target: Target, play: Play, has_others: bool) -> JackfieldError | None:
         backend, binding = target.backend, target.binding
         call.aim(target, keep_fields=has_others or call.attempt > 0)
-        if not backend.breaker.allow():
+        breaker = backend.breaker
+        if not breaker.allow() and (has_others or not breaker.insist()):
             return _resting(backend, target)
         began = perf_counter()
         began_at = backend.begin()
@@ -122,14 +123,8 @@ class Resting(Overloaded):
 
 
 def _resting(backend: Backend, target: Target) -> Resting:
-    retry_after_s = max(1.0, backend.breaker.retry_after_s)
-    return Resting(
-        f"slot {target.slot} rests after failures of its source ({backend.breaker.cause or 'it was down'}); "
-        f"it is tried again in {retry_after_s:.0f} s",
-        provider=target.binding.info.id,
-        retry_after_s=retry_after_s,
-        code="circuit_open",
-    )
+    refusal = backend.breaker.refusal(f"slot {target.slot}")
+    return Resting(refusal.message, provider=target.binding.info.id, code=refusal.code, retry_after_s=refusal.retry_after_s)
 
 
 def _outcome(call: Call, began: float, error: JackfieldError | None, was_cancelled: bool) -> Outcome:

@@ -133,6 +133,16 @@ class Breaker:
         """Whether a request may go there now. While half-open each True takes a probe, until its outcome is told."""
         return True if self._is_calm else self._allow_slowly()
 
+    def insist(self) -> bool:
+        """Lets a request through that has nowhere else to go, where only a key or an account was at fault.
+
+        Such a refusal costs the source nothing, and a person may have put it right meanwhile. Its outcome decides as a probe's.
+        """
+        if self._state is not BreakerState.OPEN or self.cause not in LOCKED_OUT:
+            return False
+        self._half_open(self._clock())
+        return self._allow_slowly()
+
     def success(self, began_at: float | None = None) -> None:
         now = self._clock()
         if self._state is BreakerState.CLOSED:
@@ -179,6 +189,8 @@ class Breaker:
 
     def share(self) -> float:
         """The part of its usual requests that it should get: 0 while open or paused, ramping up after recovery, then 1."""
+        if self._is_calm and self._closed_at == -inf:
+            return 1.0
         state = self.state
         if state is not BreakerState.CLOSED:
             return 0.0 if state is BreakerState.OPEN else self._settings.ramp_from

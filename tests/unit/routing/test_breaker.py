@@ -126,6 +126,15 @@ def test_a_429_with_retry_after_pauses_it_for_just_that_long() -> None:
     assert breaker.opens_until is None
 
 
+def test_failures_after_a_pause_began_do_not_shorten_it() -> None:
+    breaker, clock = made()
+    breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=60)
+    breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=1)
+    assert breaker.retry_after_s == 60
+    fail(breaker)
+    assert breaker.opens_until == clock.now + 60
+
+
 @pytest.mark.behaviour("BRK-01")
 def test_one_that_stays_down_gets_probes_only_also_when_it_is_the_only_one() -> None:
     breaker, clock = made()
@@ -315,3 +324,18 @@ def test_whatever_happens_no_more_than_the_probes_get_through_until_it_is_closed
             out.clear()
         assert 0 <= breaker.share() <= 1
         assert breaker.is_resting == (breaker.retry_after_s > 0)
+
+
+def test_who_has_nowhere_else_to_go_may_insist_after_a_refused_key_only() -> None:
+    clock = Clock()
+    locked, down = (Breaker(BreakerSettings(), clock, lambda: 0.0) for _ in range(2))
+    locked.failure(FailureKind.ACCOUNT)
+    for _ in range(5):
+        down.failure(FailureKind.TRANSPORT)
+    assert not locked.allow()
+    assert not down.allow()
+    assert not down.insist()
+    assert locked.insist()
+    assert not locked.allow()
+    locked.success(clock())
+    assert locked.state is BreakerState.CLOSED
