@@ -244,6 +244,8 @@ def _control(house: House) -> Any:
         registry=house.registry,
         registrar=house.registrar,
         catalogue=house.catalogue,
+        backends=house.backends,
+        explain=house.pipeline.resolve.explain,
         gate=house.gate,
         secrets=house.secrets,
         discover=house.discover,

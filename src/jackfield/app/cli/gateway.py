@@ -146,8 +146,14 @@ def error_from(status: int, body: bytes) -> JackfieldError:
         message, code = str(said["message"]), said.get("code")
     except (ValueError, KeyError, TypeError):
         message, code, said = f"the gateway answered {status} without saying why", None, {}
+    return error_of({"message": message, "code": code, "status": status, "param": said.get("param")})
+
+
+def error_of(said: Mapping[str, Any]) -> JackfieldError:
+    """`message`, `code`, `status` and maybe `param`, as the error they tell of."""
+    code = said["code"]
     kind = _by_code().get(str(code), JackfieldError)
-    return kind(message, status=status, code=str(code) if code else None, param=said.get("param"))
+    return kind(said["message"], status=said["status"], code=str(code) if code else None, param=said.get("param"))
 
 
 def _by_code() -> dict[str, type[JackfieldError]]:

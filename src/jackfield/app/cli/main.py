@@ -12,11 +12,13 @@ from typer.core import TyperGroup
 
 from jackfield import __version__
 from jackfield.app.cli import ask as ask_command
+from jackfield.app.cli import backends as backends_command
 from jackfield.app.cli import batch as batch_command
 from jackfield.app.cli import chat as chat_command
 from jackfield.app.cli import config as config_commands
 from jackfield.app.cli import discover as discover_command
 from jackfield.app.cli import doctor as doctor_commands
+from jackfield.app.cli import explain as explain_command
 from jackfield.app.cli import models as models_commands
 from jackfield.app.cli import providers as providers_commands
 from jackfield.app.cli import secrets as secrets_commands
@@ -84,6 +86,8 @@ app.add_typer(providers_commands.app, name="providers")
 app.add_typer(providers_commands.app, name="provider", hidden=True)
 app.command("discover")(discover_command.discover)
 app.add_typer(models_commands.app, name="models")
+app.command("backends")(backends_command.backends)
+app.command("explain")(explain_command.explain)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(secrets_commands.app, name="secrets")
 app.add_typer(doctor_commands.app, name="doctor")

@@ -12,6 +12,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 import jackfield
+from jackfield.doors.control.backend_routes import BACKEND_ROUTES
 from jackfield.doors.control.discovered import Discovered
 from jackfield.doors.control.event_routes import EVENT_ROUTES
 from jackfield.doors.control.event_stream import EventStreams
@@ -25,7 +26,7 @@ from jackfield.gateway.client import Receive, Scope, Send
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 PREFIX = "/control/v1"
-QUERY_NAMES = frozenset({"limit", "refresh"})
+QUERY_NAMES = frozenset({"limit", "model", "refresh"})
 
 
 def create_control_app(panel: ControlPanel) -> ASGIApp:
@@ -35,7 +36,9 @@ def create_control_app(panel: ControlPanel) -> ASGIApp:
     )
     discovered = Discovered(panel.discover, panel.clock)
     app = Litestar(
-        route_handlers=[Router(PREFIX, route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES])],
+        route_handlers=[
+            Router(PREFIX, route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *BACKEND_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES])
+        ],
         dependencies={
             "panel": Provide(lambda: panel, sync_to_thread=False),
             "streams": Provide(lambda: streams, sync_to_thread=False),

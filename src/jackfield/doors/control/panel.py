@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jackfield.providers.registry import Registrar
+    from jackfield.routing.manager import BackendManager
     from jackfield.slots.catalogue import Catalogue
     from jackfield.slots.discovery import Discovery
     from jackfield.slots.plugging import ConsentRecord
@@ -28,13 +29,16 @@ def _no_settings() -> Mapping[str, Any]:
 class ControlPanel:
     """`ledger` and `journal` are None where nothing is recorded, `consents` where none outlives the process.
 
-    `clock` gives Unix seconds. `settings` gives the facts that may be shown. `keep_alive_s` is the longest silence on the
-    event stream; `stopping` ends it. Keys, hosts and origins are checked by whoever mounts the door, for every door alike.
+    `explain` tells how a model name would be resolved now, as plain JSON. `clock` gives Unix seconds. `settings` gives the
+    facts that may be shown. `keep_alive_s` is the longest silence on the event stream; `stopping` ends it. Keys, hosts and
+    origins are checked by whoever mounts the door, for every door alike.
     """
 
     registry: "ProviderRegistry"
     registrar: "Registrar"
     catalogue: "Catalogue"
+    backends: "BackendManager"
+    explain: Callable[[str], Mapping[str, Any]]
     gate: "EgressGate"
     secrets: "SecretStore"
     discover: "Callable[[], Awaitable[Discovery]]"

@@ -5,13 +5,16 @@ Lookups in what the panel, the catalogue and the backends hold at this moment; a
 
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
-from jackfield.core.errors import ModelNotFound, SlotEmpty
+from jackfield.core.errors import JackfieldError, ModelNotFound, SlotEmpty
 from jackfield.core.ids import ModelRef
 from jackfield.gateway.call import Call
+from jackfield.gateway.explanation import excluded, excluded_slot, explanation
 from jackfield.gateway.route import Route, Target
+from jackfield.routing.backends import Backend
 from jackfield.routing.balance import Moment, policy_named
-from jackfield.routing.explain import refusal
+from jackfield.routing.explain import Selection, refusal
 from jackfield.routing.manager import BackendManager
 from jackfield.routing.select import select
 from jackfield.routing.stages import Wish
@@ -83,23 +86,49 @@ class Resolve:
             return [(slot, text) for slot in slots]
         raise self._unknown(text)
 
+    def explain(self, text: str) -> dict[str, Any]:
+        """How a request for this name, without wishes of its own, would be resolved now; no turn is taken.
+
+        Plain JSON: gateway/explanation.py. Raises what `find` does; that nobody may answer is told, not raised.
+        """
+        found = self.find(text)
+        if len(found) == 1 and text not in self._fallbacks and found[0][0].binding:
+            return explanation(text, self._policy, [self._target(*found[0])])
+        missing = [excluded_slot(slot) for slot, _ in found if slot.binding is None]
+        selection: Selection[Backend] | None = None
+        try:
+            selection, targets = self._selected(text, found, Wishes(), self._turns.get(text, 0))
+            self._check(found, selection, targets)
+        except JackfieldError as error:
+            out = [] if selection is None else map(excluded, selection.exclusions)
+            return explanation(text, self._policy, (), [*missing, *out], error)
+        return explanation(text, self._policy, targets, [*missing, *map(excluded, selection.exclusions)], selection=selection)
+
     def _ordered(self, text: str, found: Found, wishes: Wishes) -> Route:
         """By the policy, those that may not or cannot left out with their reasons; then the fallbacks, in their order."""
-        targets = {target.backend.id: target for target in (self._target(slot, model) for slot, model in found if slot.binding)}
         turn = self._turns.get(text, 0)
         if len(self._turns) >= TURNS_MAX:
             self._turns.clear()
         self._turns[text] = turn + 1
+        selection, ordered = self._selected(text, found, wishes, turn)
+        self._check(found, selection, ordered)
+        return Route(ordered, selection.explain())
+
+    def _selected(self, text: str, found: Found, wishes: Wishes, turn: int) -> tuple[Selection[Backend], list[Target]]:
+        targets = {target.backend.id: target for target in (self._target(slot, model) for slot, model in found if slot.binding)}
         wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy, wishes=wishes)
         selection = select([target.backend for target in targets.values()], wish, Moment(turn))
         ordered = [targets[backend.id] for backend in selection.order]
         for name in self._fallbacks.get(text, ()) if wishes.allow_fallbacks else ():
             ordered += [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+        return selection, ordered
+
+    def _check(self, found: Found, selection: Selection[Backend], ordered: list[Target]) -> None:
+        """Raises why nobody may answer."""
         if not ordered and not selection.exclusions:
             raise _empty(found[0][0])
         if not ordered:
             raise refusal(selection)
-        return Route(ordered, selection.explain())
 
     def _target(self, slot: Slot, model: str | None, *, is_fallback: bool = False) -> Target:
         if slot.binding is None:

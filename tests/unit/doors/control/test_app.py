@@ -22,7 +22,9 @@ from jackfield.core.usage import Usage
 from jackfield.doors.control.app import create_control_app
 from jackfield.doors.control.bodies import CloneBody, InvokeBody, MutateBody, PlugBody, RestoreBody, SwapBody
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.gateway.steps.resolve import Resolve
 from jackfield.providers.registry import Registrar
+from jackfield.routing.manager import BackendManager
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery
 from jackfield.slots.registry import ProviderRegistry
@@ -162,10 +164,14 @@ async def open_door(folder: Path, **given: Any) -> AsyncIterator[Door]:
         clock=lambda: 1000.0,
     )
     catalogue = Catalogue(registry)
+    backends = BackendManager(clock=lambda: 50.0, wall=lambda: 1000.0, gate=gate)
+    resolve = Resolve(registry, catalogue, backends, gate, fallbacks={"echo-1": ("slot-7",)})
     parts: dict[str, Any] = {
         "registry": registry,
         "registrar": registrar,
         "catalogue": catalogue,
+        "backends": backends,
+        "explain": resolve.explain,
         "gate": gate,
         "secrets": secrets,
         "discover": Looked(),
@@ -480,7 +486,7 @@ async def test_too_many_listeners_are_told_before_they_wait(tmp_path: Path) -> N
 async def test_describes_every_route_and_every_body(door: Door) -> None:
     described = await door.get("schema/openapi.json")
     calls = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
-    assert len(calls) == 23
+    assert len(calls) == 26
     assert all(path.startswith(V1) for _, path in calls)
     bodies = {name for name in described["components"]["schemas"] if name.endswith("Body")}
     assert {"PlugBody", "CloneBody", "MutateBody", "SwapBody", "RenameBody", "RestoreBody", "InvokeBody"} <= bodies
