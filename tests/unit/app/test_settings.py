@@ -93,6 +93,8 @@ SPECIAL = {
     ("server", "max_body_bytes"): ("2048", 2048),
     ("providers", "active"): ("ollama", "ollama"),
     ("presets",): ("", ()),
+    ("routing", "retries"): ("3", 3),
+    ("routing", "fallbacks"): ('{"big": ["small"]}', {"big": ("small",)}),
 }
 
 
