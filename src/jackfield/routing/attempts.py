@@ -69,7 +69,6 @@ _KINDS: Mapping[type[BaseException], FailureKind] = {
     MissingExtra: FailureKind.REQUEST,
     ServiceFailed: FailureKind.UPSTREAM,
     ContentRefused: FailureKind.CONTENT,
-    JackfieldError: FailureKind.REQUEST,
 }
 
 
@@ -77,7 +76,11 @@ def kind_of(error: JackfieldError) -> FailureKind:
     """By the error's class; an Unavailable that a socket error caused never became an answer, so it is transport's."""
     if isinstance(error, Unavailable) and isinstance(error.__cause__, OSError):
         return FailureKind.TRANSPORT
-    return next(_KINDS[class_] for class_ in type(error).__mro__ if class_ in _KINDS)
+    for class_ in type(error).__mro__:
+        kind = _KINDS.get(class_)
+        if kind is not None:
+            return kind
+    return FailureKind.REQUEST
 
 
 def needs_larger_context(error: JackfieldError) -> bool:

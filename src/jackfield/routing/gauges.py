@@ -11,8 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 WINDOW_S: Final = 60.0
-_BUCKETS: Final = 60
-_BUCKET_S: Final = WINDOW_S / _BUCKETS
+_KEPT_S: Final = int(WINDOW_S)
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -26,33 +25,39 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bucket:
-    """What was admitted within one second. `index` is -1 once it has left its window."""
+    """What was admitted within one second. `second` is -1 once it has left its window."""
 
-    __slots__ = ("amount", "index")
+    __slots__ = ("amount", "second")
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, second: int) -> None:
+        self.second = second
         self.amount = 0
 
 
 class SlidingWindow:
     """An amount a minute, over any minute. Kept by the second, a second longer than the minute: 61 buckets at most."""
 
-    __slots__ = ("_buckets", "_total", "limit")
+    __slots__ = ("_buckets", "_second", "_total", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._buckets: deque[Bucket] = deque()
+        self._second = -1
         self._total = 0
 
     def used(self, now: float) -> int:
-        oldest = int(now / _BUCKET_S) - _BUCKETS
-        buckets = self._buckets
-        while buckets and buckets[0].index < oldest:
-            bucket = buckets.popleft()
-            bucket.index = -1
-            self._total -= bucket.amount
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            buckets = self._buckets
+            while buckets and buckets[0].second < second - _KEPT_S:
+                bucket = buckets.popleft()
+                bucket.second = -1
+                self._total -= bucket.amount
         return self._total
+
+    def fits(self, now: float, amount: int) -> bool:
+        return self.used(now) + amount <= self.limit
 
     def wait_s(self, now: float, amount: int) -> float:
         """Seconds until `amount` fits if nothing else is taken: 0 now, infinity never."""
@@ -64,15 +69,15 @@ class SlidingWindow:
         for bucket in self._buckets:
             excess -= bucket.amount
             if excess <= 0:
-                return max(0.0, (bucket.index + _BUCKETS + 1) * _BUCKET_S - now)
+                return max(0.0, bucket.second + _KEPT_S + 1 - now)
         return WINDOW_S
 
     def take(self, now: float, amount: int) -> Bucket:
         self.used(now)
-        index = int(now / _BUCKET_S)
-        if not self._buckets or self._buckets[-1].index < index:
-            self._buckets.append(Bucket(index))
-        bucket = self._buckets[-1]
+        buckets = self._buckets
+        if not buckets or buckets[-1].second < self._second:
+            buckets.append(Bucket(self._second))
+        bucket = buckets[-1]
         bucket.amount += amount
         self._total += amount
         return bucket
@@ -81,7 +86,7 @@ class SlidingWindow:
         """`taken` was reserved in `bucket`, `used` it was: the rest is given back, or what is missing is taken now."""
         if used > taken:
             self.take(now, used - taken)
-        elif bucket.index >= 0:
+        elif bucket.second >= 0:
             bucket.amount -= taken - used
             self._total -= taken - used
 
@@ -108,7 +113,12 @@ class Gauge:
         self.tokens = _resized(self.tokens, limit.tokens_per_minute)
 
     def fits(self, now: float, tokens: int) -> bool:
-        return not self.is_full and self.rate_wait_s(now, tokens) == 0.0
+        most = self.limit.concurrency
+        if most is not None and self.running >= most:
+            return False
+        if self.requests is not None and not self.requests.fits(now, 1):
+            return False
+        return self.tokens is None or self.tokens.fits(now, tokens)
 
     def is_in_use(self, now: float) -> bool:
         """Whether forgetting it would forget anything."""

@@ -227,8 +227,6 @@ class Limits:
         except asyncio.CancelledError:
             if waiter.ticket is not None:  # it was let in, and cancelled before it could know
                 waiter.ticket.release(0)
-            elif not future.cancelled():
-                future.exception()  # it was turned away at the same moment: nobody else reads why
             raise
         finally:
             timeout.cancel()
