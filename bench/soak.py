@@ -30,7 +30,7 @@ from jackfield.testing.faults import AFTER_CONTENT, BEFORE_CONTENT, TRICKLE, Fau
 
 GATEWAY_CORE = 0
 READY_S = 20.0
-REST_S = 15.0
+REST_S = 45.0  # idle connections are kept for 30
 WARM_UP_SHARE = 0.25
 """Of the samples, not looked at for the slope: pools fill and caches warm in that time."""
 LOCKS_OUT = {"key refused", "payment required", "quota spent"}
