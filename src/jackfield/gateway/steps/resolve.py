@@ -100,9 +100,11 @@ class Resolve:
             selection, targets = self._selected(text, found, Wishes(), self._turns.get(text, 0))
             self._check(found, selection, targets)
         except JackfieldError as error:
-            out = [] if selection is None else map(excluded, selection.exclusions)
-            return explanation(text, self._policy, (), [*missing, *out], error)
-        return explanation(text, self._policy, targets, [*missing, *map(excluded, selection.exclusions)], selection=selection)
+            left_out = () if selection is None else selection.exclusions
+            return explanation(text, self._policy, (), [*missing, *map(excluded, left_out)], error)
+        asked = {target.backend.id for target in targets}
+        out = [excluded(each) for each in selection.exclusions if each.id not in asked]
+        return explanation(text, self._policy, targets, [*missing, *out], selection=selection)
 
     def _ordered(self, text: str, found: Found, wishes: Wishes) -> Route:
         """By the policy, those that may not or cannot left out with their reasons; then the fallbacks, in their order."""

@@ -107,6 +107,26 @@ async def test_who_is_out_is_told_with_stage_and_reason(gateway: Gateway) -> Non
         await backends.check()
 
 
+async def test_where_nobody_is_well_they_are_targets_all_the_same(gateway: Gateway) -> None:
+    registry, backends = gateway.house.registry, gateway.house.backends
+    await gateway.plug(10, "scripted", model="frail")
+    await gateway.plug(11, "scripted", model="frail")
+    await backends.check()
+    try:
+        for number in (10, 11):
+            binding = registry.slot(number).binding
+            assert binding is not None
+            backends.backend_of(binding, "frail").note_look(Look(is_ready=False, detail="the disk is gone"))
+        told = await get(gateway, "explain", model="frail")
+        assert sorted(target["slot"] for target in told["targets"]) == [10, 11]
+        assert all("not usable now: " in target["reason"] for target in told["targets"])
+        assert (told["exclusions"], told["refusal"]) == ([], None)
+        assert await ask(gateway, "frail") == told["targets"][0]["slot"]
+    finally:
+        for number in (10, 11):
+            await registry.unplug(number)
+
+
 @pytest.mark.parametrize(
     ("model", "code", "status"),
     [("slot-7", "slot_empty", 404), ("slot-5", "slot_empty", 404), ("lost", "model_not_found", 404)],
