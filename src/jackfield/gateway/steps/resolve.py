@@ -4,11 +4,15 @@ Lookups in what the panel, the catalogue and the backends hold at this moment; a
 """
 
 import difflib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from jackfield.core.errors import JackfieldError, ModelNotFound, SlotEmpty
 from jackfield.core.ids import ModelRef
+from jackfield.core.profiles import CapabilityRequirement
 from jackfield.gateway.call import Call
 from jackfield.gateway.explanation import excluded, excluded_slot, explanation
 from jackfield.gateway.route import Route, Target
@@ -17,13 +21,14 @@ from jackfield.routing.balance import Moment, policy_named
 from jackfield.routing.explain import Selection, refusal
 from jackfield.routing.manager import BackendManager
 from jackfield.routing.select import select
-from jackfield.routing.stages import Wish
+from jackfield.routing.stages import NOTHING, Wish
 from jackfield.routing.wishes import Wishes
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.registry import ProviderRegistry
 from jackfield.slots.slot import Slot
 from jackfield.transport.egress import EgressGate
 
+logger = logging.getLogger("jackfield.gateway")
 PARSED_MAX = 4096
 WISHES = "provider"
 """The field of the body, as OpenRouter has it, that says who may answer; it is ours and is not sent on."""
@@ -56,6 +61,7 @@ class Resolve:
         self._fallbacks = dict(fallbacks or {})
         self._parsed: dict[str, ModelRef] = {}
         self._turns: dict[str, int] = {}
+        self._lost: set[str] = set()
 
     def __call__(self, call: Call) -> None:
         """Sets the call's route. Raises ModelNotFound, SlotEmpty, SlotOutOfRange, BadRequest, or why nobody may."""
@@ -66,7 +72,8 @@ class Resolve:
             call.route = Route((self._target(*found[0]),))
             return
         call.wishes = Wishes.parse(said)
-        call.route = self._ordered(text, found, call.wishes)
+        needs = needs_of(call.fields) if call.wishes.require_parameters else NOTHING
+        call.route = self._ordered(text, found, call.wishes, needs)
 
     def find(self, text: str) -> Found:
         """The slots for a name, each with the model to ask it for; None leaves the choice to the slot. Never empty."""
@@ -106,28 +113,43 @@ class Resolve:
         out = [excluded(each) for each in selection.exclusions if each.id not in asked]
         return explanation(text, self._policy, targets, [*missing, *out], selection=selection)
 
-    def _ordered(self, text: str, found: Found, wishes: Wishes) -> Route:
+    def _ordered(self, text: str, found: Found, wishes: Wishes, needs: CapabilityRequirement) -> Route:
         """By the policy, those that may not or cannot left out with their reasons; then the fallbacks, in their order."""
         turn = self._turns.get(text, 0)
         if len(self._turns) >= TURNS_MAX:
             self._turns.clear()
         self._turns[text] = turn + 1
-        selection, ordered = self._selected(text, found, wishes, turn)
+        selection, ordered = self._selected(text, found, wishes, turn, needs)
         self._check(found, selection, ordered)
         return Route(ordered, selection.explain())
 
-    def _selected(self, text: str, found: Found, wishes: Wishes, turn: int) -> tuple[Selection[Backend], list[Target]]:
+    def _selected(
+        self, text: str, found: Found, wishes: Wishes, turn: int, needs: CapabilityRequirement = NOTHING
+    ) -> tuple[Selection[Backend], list[Target]]:
         targets = {target.backend.id: target for target in (self._target(slot, model) for slot, model in found if slot.binding)}
-        wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy, wishes=wishes)
+        wish = Wish(mode=self._gate.mode, consents=self._gate.consents, policy=self._policy, wishes=wishes, needs=needs)
         selection = select([target.backend for target in targets.values()], wish, Moment(turn))
         ordered = [targets[backend.id] for backend in selection.order]
         for name in self._fallbacks.get(text, ()) if wishes.allow_fallbacks else ():
-            ordered += [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+            fallback = {target.backend.id: target for target in self._fallback(name) if target.backend.id not in targets}
+            further = select([target.backend for target in fallback.values()], wish, Moment())
+            ordered += [fallback[backend.id] for backend in further.order]
+            selection = msgspec.structs.replace(selection, exclusions=(*selection.exclusions, *further.exclusions))
         if not ordered:
             # Nobody is known to be well. What the last look found may be over, and asking is how to know; an open circuit
             # still says no.
             ordered = [targets[out.id] for out in selection.exclusions if out.is_passing and out.id in targets]
         return selection, ordered
+
+    def _fallback(self, name: str) -> list[Target]:
+        """A name that the settings fall back to stands for what it names now; one that nobody has is no fallback, no more."""
+        try:
+            return [self._target(slot, model, is_fallback=True) for slot, model in self.find(name) if slot.binding]
+        except JackfieldError as error:
+            if name not in self._lost:
+                self._lost.add(name)
+                logger.warning("routing.fallbacks names %r: %s", name, error.message)
+            return []
 
     def _check(self, found: Found, selection: Selection[Backend], ordered: list[Target]) -> None:
         """Raises why nobody may answer."""
@@ -158,6 +180,15 @@ class Resolve:
         near = difflib.get_close_matches(text, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known[:8]) or 'nothing is plugged yet'};"
         return ModelNotFound(f"no slot answers to the model {text!r}; {hint} GET /v1/models lists all", param="model")
+
+
+def needs_of(fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
+    """What a chat body uses that not every source can do."""
+    return CapabilityRequirement(
+        tools="tools" in fields,
+        json_mode="response_format" in fields,
+        vision=b'"image_url"' in bytes(fields.get("messages", b"")),
+    )
 
 
 def _empty(slot: Slot) -> SlotEmpty:

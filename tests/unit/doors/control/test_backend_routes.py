@@ -129,7 +129,7 @@ async def test_where_nobody_is_well_they_are_targets_all_the_same(gateway: Gatew
 
 @pytest.mark.parametrize(
     ("model", "code", "status"),
-    [("slot-7", "slot_empty", 404), ("slot-5", "slot_empty", 404), ("lost", "model_not_found", 404)],
+    [("slot-7", "slot_empty", 404), ("slot-5", "slot_empty", 404)],
 )
 async def test_what_a_request_would_be_refused_with_is_told(gateway: Gateway, model: str, code: str, status: int) -> None:
     told = await get(gateway, "explain", model=model)
@@ -139,6 +139,11 @@ async def test_what_a_request_would_be_refused_with_is_told(gateway: Gateway, mo
     answer = await gateway.http.post("/v1/chat/completions", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["message"] == told["refusal"]["message"]
+
+
+async def test_a_fallback_that_nobody_has_is_no_fallback(gateway: Gateway) -> None:
+    assert [target["slot"] for target in (await get(gateway, "explain", model="lost"))["targets"]] == [3]
+    assert await ask(gateway, "lost") == 3
 
 
 async def test_a_name_that_nobody_has_is_not_found(gateway: Gateway) -> None:
