@@ -56,7 +56,7 @@ def free_port() -> int:
 
 def all_contenders() -> list[Contender]:
     """In the order of the table. `direct` and `nginx` come first: the others are compared with them."""
-    return [direct(), nginx(), jackfield(), litellm(), portkey()]
+    return [direct(), nginx(), floor(), jackfield(), litellm(), portkey()]
 
 
 def direct() -> Contender:
@@ -116,6 +116,16 @@ def jackfield() -> Contender:
     slots = {model: f"slot-{number}" for number, model in enumerate(MODELS)}
     missing = None if program.exists() else "scripts/venv dev, then .venv/bin/python bench/run.py"
     return Contender("jackfield", command, models=slots, missing=missing)
+
+
+def floor() -> Contender:
+    """The least that a gateway in Python can cost: floor.py."""
+    program = Path(__file__).parent / "floor.py"
+
+    def command(launch: Launch) -> list[str]:
+        return [sys.executable, str(program), str(launch.port), str(launch.upstream_port)]
+
+    return Contender("floor", command)
 
 
 LITELLM_ENVIRON = {

@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two short rounds")
     parser.add_argument("--rounds", type=int, help="rounds to take the median of (5, or 2 with --quick)")
-    parser.add_argument("--only", metavar="NAME,NAME", help="of direct, nginx, jackfield, litellm, portkey")
+    parser.add_argument("--only", metavar="NAME,NAME", help="of direct, nginx, floor, jackfield, litellm, portkey")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND", help="{port}, {upstream_port} filled in")
     parser.add_argument("--out", type=Path, default=CACHE / "result.json", help="the JSON; the table goes beside it as .md")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
