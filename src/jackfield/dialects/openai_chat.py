@@ -8,7 +8,7 @@ from jackfield.dialects.openai_chat_relay import StreamRelay
 from jackfield.dialects.openai_chat_reply import decode_reply, encode_reply, reply_error
 from jackfield.dialects.openai_chat_request import decode_request, encode_request, parse_fields
 from jackfield.dialects.openai_chat_splice import SplicePlan, splice_request
-from jackfield.dialects.openai_chat_stream import StreamDecoder, StreamEncoder, encode_stream_error
+from jackfield.dialects.openai_chat_stream import DONE_EVENT, StreamDecoder, StreamEncoder, encode_stream_error
 from jackfield.dialects.openai_chat_usage import reply_usage
 from jackfield.dialects.openai_errors import decode_error, encode_error, in_band_error
 
@@ -16,6 +16,7 @@ NAME = "openai_chat"
 PATH = "chat/completions"
 
 __all__ = [
+    "DONE_EVENT",
     "NAME",
     "PATH",
     "ChatQuirks",

@@ -117,9 +117,9 @@ class Pipeline:
 
     def close_attempt(self, call: Call, error: JackfieldError) -> None:
         """Books an attempt that failed, before the next one begins."""
-        call.status, call.outcome = error.status, error.code
-        for book in self._books:
-            book(call)
+        self.complete(call, error)
+        call.status = error.status
+        self._enter(call, error.code)
         call.status = 200
         call.attempt += 1
 
@@ -128,6 +128,9 @@ class Pipeline:
         if call.books_are_closed:
             return
         call.books_are_closed = True
+        self._enter(call, outcome)
+
+    def _enter(self, call: Call, outcome: str) -> None:
         call.outcome = outcome
         for book in self._books:
             book(call)

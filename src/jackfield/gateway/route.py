@@ -23,14 +23,13 @@ class Target(NamedTuple):
 
 
 class Route:
-    """`targets` best first, never empty. `reasons` tell, for a person, why others are not among them and what was tried."""
+    """`targets` best first, never empty."""
 
-    __slots__ = ("_left", "first", "reasons")
+    __slots__ = ("_left", "first")
 
-    def __init__(self, targets: Sequence[Target], reasons: Sequence[str] = ()) -> None:
+    def __init__(self, targets: Sequence[Target]) -> None:
         self.first = targets[0]
         self._left = list(targets[1:])
-        self.reasons = list(reasons)
 
     @property
     def has_others(self) -> bool:

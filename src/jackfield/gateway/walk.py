@@ -77,12 +77,8 @@ class Walk:
             others = siblings or fallbacks
             if not others:
                 raise error
-            route.reasons.append(f"{target.backend.id}: {error.message}")
             return route.take(others[0])
         step = budget.next_step(error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks))
-        route.reasons.append(
-            f"{target.backend.id}: {error.code}, then {step.action}{f' ({step.reason})' if step.reason else ''}"
-        )
         if step.action is Action.GIVE_UP or step.delay_s > self._settings.patience_s:
             raise error
         self._close_attempt(call, error)
@@ -100,7 +96,8 @@ class Walk:
             return _resting(backend, target)
         began = perf_counter()
         began_at = backend.begin()
-        call.answering = partial(backend.answering, began_at)
+        if call.stream:
+            call.answering = partial(backend.answering, began_at)
         error: JackfieldError | None = None
         was_cancelled = True
         try:

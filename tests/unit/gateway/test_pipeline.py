@@ -180,3 +180,11 @@ async def test_a_fault_of_ours_is_in_the_books_too(stream: bool) -> None:
         await play.run()
     assert play.rows == [("internal_error", 500)]
     assert play.is_settled()
+
+
+async def test_a_failed_attempt_that_another_follows_is_booked_without_a_secret() -> None:
+    play = Playback(Playing(*BEGUN, *ENDED), stream=False)
+    pipeline = Pipeline(play._resolve, (play._book,), lambda: {"swordfish9"})  # type: ignore[arg-type]
+    pipeline.close_attempt(play.call, Overloaded("the key swordfish9 is slow", code="swordfish9"))
+    assert play.rows == [("overloaded", 503)]
+    assert (play.call.attempt, play.call.status, play.call.books_are_closed) == (1, 200, False)

@@ -55,10 +55,10 @@ class OpenAIChat:
         return openai_chat.StreamEncoder(id=f"chatcmpl-{request_id}", created=created, model=model, include_usage=show_usage)
 
     def stream_error(self, error: JackfieldError) -> bytes:
-        return b"data: " + openai_chat.encode_error(error) + b"\n\n"
+        return openai_chat.encode_stream_error(error)
 
     def stream_end(self) -> bytes:
-        return b"data: [DONE]\n\n"
+        return openai_chat.DONE_EVENT
 
 
 def _is_said(fields: Mapping[str, msgspec.Raw], name: str) -> bool:

@@ -121,7 +121,7 @@ class Resolve:
         self._turns[text] = turn + 1
         selection, ordered = self._selected(text, found, wishes, turn, needs)
         self._check(found, selection, ordered)
-        return Route(ordered, selection.explain())
+        return Route(ordered)
 
     def _selected(
         self, text: str, found: Found, wishes: Wishes, turn: int, needs: CapabilityRequirement = NOTHING
