@@ -3,7 +3,7 @@
 Siblings have the model that was asked for; fallbacks are other names that the settings allow instead. Holds no connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from jackfield.core.errors import JackfieldError
@@ -23,20 +23,24 @@ class Target(NamedTuple):
 
 
 class Route:
-    """`targets` best first, never empty."""
+    """`targets` best first, never empty; `others` gives those after them, and is asked only when one of them is needed."""
 
-    __slots__ = ("_left", "first")
+    __slots__ = ("_left", "_others", "first")
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[Target], others: Callable[[], Iterable[Target]] | None = None) -> None:
         self.first = targets[0]
         self._left = list(targets[1:])
+        self._others = others
 
     @property
     def has_others(self) -> bool:
-        return bool(self._left)
+        return bool(self._left) or self._others is not None
 
     def left(self, error: JackfieldError, failed: Target) -> tuple[list[Target], list[Target]]:
         """Siblings and fallbacks that may be asked now, after `failed` answered with `error`."""
+        if self._others is not None:
+            self._left += self._others()
+            self._others = None
         usable = [target for target in self._left if target.backend.is_routable]
         if needs_larger_context(error):
             usable = [target for target in usable if _is_larger(target, failed)]

@@ -96,6 +96,12 @@ class Choice(Generic[C]):
         return None if self.chosen is None else model_for(self.chosen, self.wish)
 
     @property
+    def has_others(self) -> bool:
+        """Whether anybody may be asked after the chosen one."""
+        groups = self._view.groups
+        return (len(groups) > 1 or (bool(groups) and len(groups[0].members) > 1)) and not is_first_only(self.wish)
+
+    @property
     def order(self) -> tuple[C, ...]:
         """Whom to ask, first one first; worked out once. Those after the first may have gone down since somebody looked."""
         if self._order is None:
@@ -228,6 +234,11 @@ class Pool(Generic[C]):
             self._part(plan)
         return Choice(plan.view, wish, moment, None)
 
+    def turn_of(self, wish: Wish) -> int:
+        """The turn that the next such request would have; taking none."""
+        plan = self._plans.get(self._alike(wish)) if self._indexed[0] == self.version else None
+        return 0 if plan is None else plan.turn
+
     def _instead(self, plan: _Plan[C], policy: Policy, group: Group[C], moment: Moment, resting: C) -> C:
         """Another one than `resting`, which takes only a part of its traffic yet; its load is spread over all others."""
         turn = plan.detours
@@ -240,9 +251,14 @@ class Pool(Generic[C]):
         return pick(policy, others, Moment(turn, moment.key))
 
     def _plan(self, wish: Wish) -> _Plan[C]:
+        alike = self._alike(wish)
+        return self._plans.get(alike) or self._new_plan(alike)
+
+    def _alike(self, wish: Wish) -> Hashable:
+        """What requests that share a plan have in common."""
         needed, budget = wish.min_context, wish.budget_msat
         # Numbers enter as the step they reach among those that tell members apart: so there are few plans, whatever is asked.
-        alike = (
+        return (
             wish.model,
             wish.requirement,
             wish.policy,
@@ -256,7 +272,6 @@ class Pool(Generic[C]):
             wish.targets,
             wish.wishes,
         )
-        return self._plans.get(alike) or self._new_plan(alike)
 
     def _new_plan(self, alike: Hashable) -> _Plan[C]:
         plans = self._plans

@@ -58,6 +58,8 @@ class Catalogue:
         self._errors: dict[LiveProvider, str] = {}
         self._index: dict[str, tuple[Slot, ...]] = {}
         self._indexed: tuple[Slot, ...] | None = None
+        self.version = 0
+        """Rises when a source lists other models than before."""
 
     async def models(self, deadline_s: float = 0.25) -> tuple[CatalogueEntry, ...]:
         """Every slot by number and given name, then every model that a slot lists, once; after `deadline_s` at the latest."""
@@ -105,7 +107,7 @@ class Catalogue:
         assert live.lists_models is not None
         try:
             async with asyncio.timeout(self._list_within_s):
-                live.listing = await live.lists_models.list_models()
+                listing = await live.lists_models.list_models()
         except TimeoutError:
             self._errors[live] = f"listed no models within {self._list_within_s:g} s: look whether it hangs"
         except JackfieldError as error:
@@ -113,6 +115,9 @@ class Catalogue:
         else:
             live.listed_at = self._clock()
             self._errors.pop(live, None)
+            if listing != live.listing:
+                live.listing = listing
+                self.version += 1
             self._indexed = None
 
     def _is_old(self, live: LiveProvider) -> bool:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jackfield.core.errors import BadRequest, JackfieldError, ModelNotFound, SlotEmpty, SlotOutOfRange
 from jackfield.doors.openai.dialect import OpenAIChat
+from jackfield.gateway import naming
 from jackfield.gateway.call import Call
-from jackfield.gateway.steps import resolve as module
 from jackfield.gateway.steps.resolve import Resolve
 from running_gateway import Gateway, running_gateway
 
@@ -47,15 +47,15 @@ def resolve(gateway: Gateway) -> Resolve:
     ],
 )
 def test_each_reading(gateway: Gateway, text: str, number: int, model: str | None) -> None:
-    slot, found = resolve(gateway).find(text)[0]
+    slot, found = resolve(gateway).names.find(text)[0]
     assert (int(slot.number), found) == (number, model)
 
 
 def test_a_name_that_nobody_has_says_what_there_is(gateway: Gateway) -> None:
     with pytest.raises(ModelNotFound, match=r"known here: slot-0, Parrot.*; GET /v1/models lists all"):
-        resolve(gateway).find("something-else-entirely")
+        resolve(gateway).names.find("something-else-entirely")
     with pytest.raises(ModelNotFound, match="did you mean 'Parrot'"):
-        resolve(gateway).find("Parrott")
+        resolve(gateway).names.find("Parrott")
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_a_name_that_nobody_has_says_what_there_is(gateway: Gateway) -> None:
 )
 def test_what_cannot_be_a_name(gateway: Gateway, text: str, kind: type[JackfieldError]) -> None:
     with pytest.raises(kind):
-        resolve(gateway).find(text)
+        resolve(gateway).names.find(text)
 
 
 def test_what_is_remembered_stays_bounded(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PARSED_MAX", 3)
-    step = resolve(gateway)
+    monkeypatch.setattr(naming, "PARSED_MAX", 3)
+    step = resolve(gateway).names
     for number in range(20):
         with pytest.raises(JackfieldError):
             step.find(f"nobody-{number}")
@@ -82,7 +82,7 @@ def test_what_is_remembered_stays_bounded(gateway: Gateway, monkeypatch: pytest.
 def test_any_text_ends_in_a_slot_or_a_refusal(gateway: Gateway, text: str) -> None:
     found: int | None = None
     try:
-        found = int(resolve(gateway).find(text)[0][0].number)
+        found = int(resolve(gateway).names.find(text)[0][0].number)
     except JackfieldError as error:
         refusal = error
     assert found in range(32) if found is not None else refusal.status in (400, 404)
