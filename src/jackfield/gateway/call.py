@@ -3,7 +3,7 @@
 A mutable record that each step reads and completes; the ledger row is made from it. Holds no sockets and does nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from jackfield.slots.slot import Binding
 
 
+NO_HEADERS: Mapping[bytes, bytes] = {}
+
+
 def _nothing() -> None:
     """Nobody is waiting to hear of it."""
 
 
 class Call:
-    """Times are `perf_counter` seconds; `at` is Unix seconds."""
+    """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names."""
 
     __slots__ = (
         "answering",
@@ -39,6 +42,7 @@ class Call:
         "dispatched_at",
         "fields",
         "first_token_at",
+        "headers",
         "model",
         "model_text",
         "outcome",
@@ -76,6 +80,7 @@ class Call:
         self.at = at
         self.received_at = received_at
         self.asked_fields = fields
+        self.headers: Mapping[bytes, bytes] = NO_HEADERS
         self.answering: Callable[[], None] = _nothing
         self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
         self.route: Route | None = None

@@ -1,6 +1,7 @@
 """The request pipeline: the list of steps that every inference request takes, in order.
 
     resolve   which slots may answer, in which order (memory)
+    around    what may hold a request or answer it by itself: limits, the cache (only where they are set)
     walk      one of them after the other, until one answers: for each
     dispatch  send, get hold of the answer       (providers)
     relay     carry it to the client             (the client)
@@ -13,7 +14,7 @@ call fails or is given up. Admission (keys, hosts, sizes) has happened before, i
 
 import asyncio
 import random as randomness
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
@@ -29,6 +30,9 @@ from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.walk import Walk, WalkSettings
 
 Book = Callable[[Call], None]
+Serve = Callable[[Call, Client], Awaitable[None]]
+Around = Callable[[Call, Client, Serve], Awaitable[None]]
+"""Holds a resolved request, answers it, or lets it go on with what it was given last."""
 CANCELLED = "cancelled"
 
 
@@ -52,12 +56,23 @@ class Pipeline:
         self._first_token_s = first_token_s
         self._walk = Walk(walk or WalkSettings(), self.close_attempt, clock=clock, random=random)
         self._relay = Relay(self.close_books, self.complete)
+        self._serve: Serve = self._walk_on
+
+    def surround(self, step: Around) -> None:
+        """Puts a step before the walk, and before those that were put there earlier."""
+        inner = self._serve
+
+        async def serve(call: Call, client: Client) -> None:
+            await step(call, client, inner)
+
+        self._serve = serve
 
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
         try:
+            call.headers = client.headers
             self.resolve(call)
-            await self._walk.run(call, partial(self._play, client))
+            await self._serve(call, client)
         except JackfieldError as error:
             self.complete(call, error)
             call.status = error.status
@@ -71,6 +86,9 @@ class Pipeline:
             if not call.books_are_closed:  # a fault of ours, on its way to the root's handler
                 call.status = JackfieldError.default_status
                 self.close_books(call, JackfieldError.default_code)
+
+    async def _walk_on(self, call: Call, client: Client) -> None:
+        await self._walk.run(call, partial(self._play, client))
 
     async def _play(self, client: Client, call: Call, has_others: bool) -> None:
         """One attempt. While others could answer, nothing leaves before there is content, and not for long either."""
