@@ -70,7 +70,7 @@ class Root:
 
     async def _guarded(self, client: Client, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            self._admission.admit(client.headers, is_open=client.path in OPEN_PATHS)
+            client.key_name = self._admission.admit(client.headers, is_open=client.path in OPEN_PATHS)
             await work()
         except JackfieldError as error:
             await self._fail(client, error)

@@ -30,13 +30,18 @@ from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
+from jackfield.gateway.steps.enter import Enter
 from jackfield.gateway.steps.record import Record
+from jackfield.gateway.steps.remember import Remember
 from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.steps.settle import Settle
 from jackfield.gateway.walk import WalkSettings
 from jackfield.money.prices import PriceTable
 from jackfield.money.rates import Rates
 from jackfield.providers.registry import Registrar
+from jackfield.routing.cache import AnswerCache, CacheSettings
+from jackfield.routing.explain import Decisions
+from jackfield.routing.limits import Limits, limits_of
 from jackfield.routing.manager import BackendManager, ManagerConfig
 from jackfield.routing.probing import LookSettings
 from jackfield.slots.catalogue import Catalogue
@@ -58,6 +63,8 @@ from jackfield.transport.web import WebClient
 logger = logging.getLogger("jackfield.app")
 DATABASE = "jackfield.db"
 TAKE_IN_EVERY_S = 30.0
+MAIN_KEY = "main"
+"""What limits and reports call the key of server.api_key."""
 
 
 @dataclass
@@ -174,7 +181,15 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             backends=backends,
             metrics=metrics,
             pipeline=Pipeline(
-                Resolve(registry, catalogue, backends, gate, policy=routing.policy, fallbacks=routing.fallbacks),
+                Resolve(
+                    registry,
+                    catalogue,
+                    backends,
+                    gate,
+                    policy=routing.policy,
+                    fallbacks=routing.fallbacks,
+                    decisions=Decisions(),
+                ),
                 books,
                 secret_store.known_values,
                 walk=WalkSettings(routing.retries, routing.patience_s, settings.timeouts.total_s),
@@ -186,10 +201,22 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             blocks=blocks,
             port=port,
         )
+        _surround(house.pipeline, settings)
         house.asgi = _root(house)
         await registry.restore()
         await stack.enter_async_context(backends.follow(registry))
         yield house
+
+
+def _surround(pipeline: Pipeline, settings: Settings) -> None:
+    """Steps that only some want: nobody pays for those that are off. The last one put around comes first."""
+    cache = settings.cache
+    if cache.enabled:
+        answers = AnswerCache(CacheSettings(cache.max_bytes, cache.max_answer_bytes, cache.ttl_s), time.monotonic)
+        pipeline.surround(Remember(answers, pipeline.close_books))
+    own, _ = limits_of(settings.limits)
+    if not own.is_free:
+        pipeline.surround(Enter(Limits(own)))
 
 
 def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:
@@ -222,7 +249,8 @@ def _key_aliases(registrar: Registrar) -> Mapping[str, tuple[str, ...]]:
 def _root(house: House) -> Root:
     settings = house.settings
     server = settings.server
-    keys = (house.secrets.resolve(server.api_key),) if server.api_key else ()
+    references = {**({MAIN_KEY: server.api_key} if server.api_key else {}), **server.api_keys}
+    keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
     chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     return Root(

@@ -57,6 +57,7 @@ class DirectClient:
         "is_gone",
         "is_late",
         "keep_alive",
+        "key_name",
         "method",
         "path",
     )
@@ -67,6 +68,7 @@ class DirectClient:
         self.path = path
         self.headers: dict[bytes, bytes] = dict(protocol.headers)
         self.keep_alive = keep_alive
+        self.key_name = ""
         self.has_started = False
         self.has_ended = False
         self.is_gone = False

@@ -100,7 +100,9 @@ def check_exposure(server: ServerSettings) -> None:
     if is_loopback(server.host):
         return
     missing = [
-        need for need, is_there in (("--expose", server.expose), ("a key (server.api_key)", server.api_key)) if not is_there
+        need
+        for need, is_there in (("--expose", server.expose), ("a key (server.api_key)", server.api_key or server.api_keys))
+        if not is_there
     ]
     if missing:
         raise NotAllowed(

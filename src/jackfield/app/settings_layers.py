@@ -216,7 +216,7 @@ def from_text(text: str, type_: Any) -> Any:
     kinds = set(_kinds(type_))
     if tuple in kinds and not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
-    if kinds & {tuple, dict} or type_ is Any:
+    if kinds & {tuple, dict} or type_ is Any or any(map(is_section, kinds)):
         return yaml.safe_load(text)
     return text
 

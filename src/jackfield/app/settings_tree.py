@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from jackfield.core.ids import MAX_SLOTS
 from jackfield.core.modes import OperatingMode
+from jackfield.routing.limits import LimitSettings
 
 Consent = Literal["ask", "allow", "deny"]
 REFERENCE_PATTERN = r"^(env|keyring|file):[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}$"
@@ -36,6 +37,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         SecretReference | None,
         Meta(description="Key that clients must send, as a reference: env:NAME, keyring:NAME or file:NAME."),
     ] = None
+    api_keys: Annotated[
+        dict[str, SecretReference],
+        Meta(description="Further keys that clients may send, by the name that limits and reports know them by."),
+    ] = {}
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 32 * 1024 * 1024
     shutdown_grace_s: Annotated[float, Meta(ge=0, description="Seconds that running answers get when the gateway stops.")] = (
         10.0
@@ -156,6 +161,35 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: Annotated[
+        bool, Meta(description="Answer a request that says temperature 0, or asks for it, from the same one before it.")
+    ] = False
+    max_bytes: Annotated[int, Meta(ge=0, description="Room for all answers together, in bytes of memory.")] = 64 * 1024 * 1024
+    max_answer_bytes: Annotated[int, Meta(ge=0, description="Longest answer that is kept, in bytes.")] = 1024 * 1024
+    ttl_s: Annotated[Seconds, Meta(description="Seconds after which an answer is forgotten.")] = 3600.0
+
+
+class HedgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: Annotated[bool, Meta(description="Ask a second source when the first is slower to begin than it usually is.")] = (
+        False
+    )
+    share: Annotated[float, Meta(gt=0, le=0.5, description="Largest part of all requests that may be asked twice.")] = 0.05
+    percent: Annotated[
+        float, Meta(gt=0, lt=100, description="Percentile of the source's own first-token times that is waited for.")
+    ] = 95.0
+
+
+class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: Annotated[
+        bool, Meta(description="One OpenTelemetry span a request, without prompts (pip install 'jackfield[otel]').")
+    ] = False
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://")] | None,
+        Meta(description="OTLP/HTTP collector; left out: the exporter that this process was given."),
+    ] = None
+
+
 class MoneySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sats_per_usd: Annotated[Positive | None, Meta(description="Rate to use instead of the dated one that ships.")] = None
 
@@ -188,6 +222,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: TimeoutSettings = TimeoutSettings()
     proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy for every provider outside this machine.")] = None
     routing: RoutingSettings = RoutingSettings()
+    limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
+    hedge: HedgeSettings = HedgeSettings()
+    traces: TraceSettings = TraceSettings()
     money: MoneySettings = MoneySettings()
     log: LogSettings = LogSettings()
     reload: Annotated[bool, Meta(description="Take over changes of the settings file while running.")] = True

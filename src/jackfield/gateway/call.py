@@ -27,7 +27,10 @@ def _nothing() -> None:
 
 
 class Call:
-    """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names."""
+    """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names.
+
+    `key_name` says which of the gateway's keys was shown, "" where none is asked for.
+    """
 
     __slots__ = (
         "answering",
@@ -43,6 +46,7 @@ class Call:
         "fields",
         "first_token_at",
         "headers",
+        "key_name",
         "model",
         "model_text",
         "outcome",
@@ -81,6 +85,7 @@ class Call:
         self.received_at = received_at
         self.asked_fields = fields
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
+        self.key_name = ""
         self.answering: Callable[[], None] = _nothing
         self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
         self.route: Route | None = None

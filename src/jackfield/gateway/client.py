@@ -20,23 +20,8 @@ WATCH_AFTER_S = 0.05
 BODY_WITHIN_S = 60.0
 
 
-class Client(Protocol):
-    """One request and its answer. `method`, `path` (decoded) and `headers` (lower-case names) are settled when it begins.
-
-    A handler that is cancelled because of the client finds `is_gone` (it left) or `is_late` (it dawdled) set.
-    """
-
-    method: str
-    path: str
-    headers: dict[bytes, bytes]
-    has_started: bool
-    has_ended: bool
-    is_gone: bool
-    is_late: bool
-
-    async def body(self) -> bytes:
-        """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` cancels the handler."""
-        ...
+class Answers(Protocol):
+    """Where an answer goes: whole, or in pieces."""
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer at once."""
@@ -49,6 +34,27 @@ class Client(Protocol):
         ...
 
     async def end(self, chunk: bytes = b"") -> None: ...
+
+
+class Client(Answers, Protocol):
+    """One request and its answer. `method`, `path` (decoded) and `headers` (lower-case names) are settled when it begins,
+    `key_name` when it is admitted.
+
+    A handler that is cancelled because of the client finds `is_gone` (it left) or `is_late` (it dawdled) set.
+    """
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    key_name: str
+    has_started: bool
+    has_ended: bool
+    is_gone: bool
+    is_late: bool
+
+    async def body(self) -> bytes:
+        """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` cancels the handler."""
+        ...
 
     def why_cancelled(self) -> TimedOut | None:
         """After a CancelledError with `is_gone` or `is_late` set: the error to answer with, None if nobody is there.
@@ -88,6 +94,7 @@ class AsgiClient:
         "headers",
         "is_gone",
         "is_late",
+        "key_name",
         "method",
         "path",
         "patience_s",
@@ -98,6 +105,7 @@ class AsgiClient:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.patience_s = patience_s
+        self.key_name = ""
         self.has_started = False
         self.has_ended = False
         self.is_gone = False

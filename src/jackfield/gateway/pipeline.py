@@ -23,15 +23,15 @@ from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact_error
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Client
+from jackfield.gateway.client import Answers, Client
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
 from jackfield.gateway.steps.relay import Relay
 from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.walk import Walk, WalkSettings
 
 Book = Callable[[Call], None]
-Serve = Callable[[Call, Client], Awaitable[None]]
-Around = Callable[[Call, Client, Serve], Awaitable[None]]
+Serve = Callable[[Call, Answers], Awaitable[None]]
+Around = Callable[[Call, Answers, Serve], Awaitable[None]]
 """Holds a resolved request, answers it, or lets it go on with what it was given last."""
 CANCELLED = "cancelled"
 
@@ -62,7 +62,7 @@ class Pipeline:
         """Puts a step before the walk, and before those that were put there earlier."""
         inner = self._serve
 
-        async def serve(call: Call, client: Client) -> None:
+        async def serve(call: Call, client: Answers) -> None:
             await step(call, client, inner)
 
         self._serve = serve
@@ -70,7 +70,7 @@ class Pipeline:
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
         try:
-            call.headers = client.headers
+            call.headers, call.key_name = client.headers, client.key_name
             self.resolve(call)
             await self._serve(call, client)
         except JackfieldError as error:
@@ -87,10 +87,10 @@ class Pipeline:
                 call.status = JackfieldError.default_status
                 self.close_books(call, JackfieldError.default_code)
 
-    async def _walk_on(self, call: Call, client: Client) -> None:
+    async def _walk_on(self, call: Call, client: Answers) -> None:
         await self._walk.run(call, partial(self._play, client))
 
-    async def _play(self, client: Client, call: Call, has_others: bool) -> None:
+    async def _play(self, client: Answers, call: Call, has_others: bool) -> None:
         """One attempt. While others could answer, nothing leaves before there is content, and not for long either."""
         if call.stream:
             await self._play_stream(client, call, has_others)
@@ -101,7 +101,7 @@ class Pipeline:
         finally:
             await plain.aclose()
 
-    async def _play_stream(self, client: Client, call: Call, has_others: bool) -> None:
+    async def _play_stream(self, client: Answers, call: Call, has_others: bool) -> None:
         stream: StreamAnswer | None = None
         try:
             if has_others:

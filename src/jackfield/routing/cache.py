@@ -86,6 +86,12 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._answers)
 
+    def peek(self, key: bytes) -> CachedAnswer | None:
+        """As `get`, where another key will be tried: a miss is not counted."""
+        answer = self.get(key)
+        self.misses -= answer is None
+        return answer
+
     def get(self, key: bytes) -> CachedAnswer | None:
         """The answer kept for `key`, counted as a hit; None, counted as a miss, when there is none or it is too old."""
         answer = self._answers.get(key)

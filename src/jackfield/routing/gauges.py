@@ -9,19 +9,22 @@ from math import inf
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 WINDOW_S: Final = 60.0
 _KEPT_S: Final = int(WINDOW_S)
-
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None is no limit. `concurrency`: requests in flight at once."""
 
-    requests_per_minute: AtLeastOne | None = None
-    tokens_per_minute: AtLeastOne | None = None
-    concurrency: AtLeastOne | None = None
+    requests_per_minute: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Requests let in within any minute.")
+    ] = None
+    tokens_per_minute: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Tokens within any minute, prompt and answer.")
+    ] = None
+    concurrency: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Requests in flight at once.")] = None
 
 
 class Bucket:

@@ -11,6 +11,7 @@ from math import ceil, inf
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from jackfield.core.errors import JackfieldError, Overloaded, RateLimited
 from jackfield.routing.fair_queue import FairQueue, Waiter
@@ -29,17 +30,27 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A `queue_size` of 0 turns away at once whatever does not fit.
     """
 
-    gateway: Limit | None = None
-    every_key: Limit | None = None
-    keys: dict[str, Limit] = msgspec.field(default_factory=dict)
-    providers: dict[str, Limit] = msgspec.field(default_factory=dict)
-    models: dict[str, Limit] = msgspec.field(default_factory=dict)
-    queue_size: Annotated[int, msgspec.Meta(ge=0)] = 100
-    queue_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    gateway: Annotated[Limit | None, Meta(description="For all requests together.")] = None
+    every_key: Annotated[Limit | None, Meta(description="For each key that `keys` does not name.")] = None
+    keys: Annotated[
+        dict[str, Limit], Meta(description="For one key, by its name in server.api_keys (server.api_key: main).")
+    ] = {}
+    providers: Annotated[dict[str, Limit], Meta(description="For one provider, by its id.")] = {}
+    models: Annotated[dict[str, Limit], Meta(description="For one model, by the name that its provider knows.")] = {}
+    queue_size: Annotated[int, Meta(ge=0, description="Requests that wait at most; 0 turns away at once.")] = 100
+    queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait in the queue, in seconds.")] = 30.0
 
     @property
     def is_free(self) -> bool:
+        """Whether nothing is limited."""
         return not (self.gateway or self.every_key or self.keys or self.providers or self.models)
+
+
+def limits_of(settings: LimitSettings) -> tuple[LimitSettings, LimitSettings]:
+    """The limits of this gateway and its keys, and those of providers and models: asked at different moments, so apart."""
+    ours = msgspec.structs.replace(settings, providers={}, models={})
+    theirs = msgspec.structs.replace(settings, gateway=None, every_key=None, keys={})
+    return ours, theirs
 
 
 class Ticket:

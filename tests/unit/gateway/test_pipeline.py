@@ -66,6 +66,7 @@ class Writing:
 
     method, path = "POST", "/v1/chat/completions"
     headers: ClassVar[dict[bytes, bytes]] = {}
+    key_name = ""
     has_started = has_ended = is_gone = is_late = False
 
     def __init__(self) -> None:

@@ -13,19 +13,21 @@ LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]", b"::1"})
 
 
 class Admission:
-    """`keys` empty means no key is asked for. `hosts` are further Host header values that are ours (lower-case, no port)."""
+    """`keys` by name; empty means that none is asked for. `hosts`: further Host header values that are ours (no port)."""
 
-    def __init__(self, keys: Collection[str] = (), hosts: Collection[str] = (), *, check_hosts: bool = True) -> None:
-        self._keys = tuple(key.encode() for key in keys)
+    def __init__(self, keys: Mapping[str, str] | None = None, hosts: Collection[str] = (), *, check_hosts: bool = True) -> None:
+        self._keys = tuple((name, key.encode()) for name, key in (keys or {}).items())
         self._hosts = LOOPBACK_HOSTS | {host.lower().encode() for host in hosts}
         self._check_hosts = check_hosts
 
-    def admit(self, headers: Mapping[bytes, bytes], *, is_open: bool = False) -> None:
-        """Raises AuthFailed for a missing (401) or wrong (403) key, NotAllowed for a foreign host or origin."""
+    def admit(self, headers: Mapping[bytes, bytes], *, is_open: bool = False) -> str:
+        """The name of the key that was shown, "" where none is needed.
+
+        Raises AuthFailed for a missing (401) or wrong (403) key, NotAllowed for a foreign host or origin.
+        """
         if self._check_hosts:
             self._admit_host(headers)
-        if self._keys and not is_open:
-            self._admit_key(headers)
+        return self._key_name(headers) if self._keys and not is_open else ""
 
     def _admit_host(self, headers: Mapping[bytes, bytes]) -> None:
         host = headers.get(b"host", b"localhost")
@@ -43,14 +45,16 @@ class Admission:
         if origin == b"null":
             raise NotAllowed("pages without an origin may not use this gateway", code="foreign_origin")
 
-    def _admit_key(self, headers: Mapping[bytes, bytes]) -> None:
+    def _key_name(self, headers: Mapping[bytes, bytes]) -> str:
         given = headers.get(b"authorization") or headers.get(b"x-api-key")
         if given is None:
             raise AuthFailed("this gateway asks for a key: send the header Authorization: Bearer KEY")
         scheme, _, rest = given.partition(b" ")
         key = rest.strip() if scheme.lower() == b"bearer" else given
-        if not any(hmac.compare_digest(key, known) for known in self._keys):
+        named = [name for name, known in self._keys if hmac.compare_digest(key, known)]
+        if not named:
             raise AuthFailed("the key is not one of this gateway's", status=403)
+        return named[0]
 
 
 def _without_port(host: bytes) -> bytes:

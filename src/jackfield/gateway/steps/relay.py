@@ -10,7 +10,7 @@ from collections.abc import Callable
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.gateway.answers import PlainAnswer, StreamAnswer
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Client, Headers
+from jackfield.gateway.client import Answers, Headers
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-cache")
@@ -26,7 +26,7 @@ class Relay:
         self._close_books = close_books
         self._complete = complete
 
-    async def plain(self, call: Call, client: Client, answer: PlainAnswer, *, must_have_content: bool = False) -> None:
+    async def plain(self, call: Call, client: Answers, answer: PlainAnswer, *, must_have_content: bool = False) -> None:
         """`must_have_content`: an answer that says nothing is an error, since somebody else may have more to say."""
         body = await answer.body(call)
         if must_have_content and _may_be_empty(call) and call.dialect.is_empty(body):
@@ -50,7 +50,7 @@ class Relay:
             raise _empty_answer()
         return b"".join(held)
 
-    async def stream(self, call: Call, client: Client, answer: StreamAnswer, chunk: bytes) -> None:
+    async def stream(self, call: Call, client: Answers, answer: StreamAnswer, chunk: bytes) -> None:
         """Sends `chunk`, which was read already, and the rest. Once the head is out no error is raised any more."""
         if answer.is_last:
             self._close_books(call, OK)
@@ -66,7 +66,7 @@ class Relay:
         self._close_books(call, OK)
         await client.end(chunk)
 
-    async def _break_off(self, call: Call, client: Client, error: JackfieldError) -> None:
+    async def _break_off(self, call: Call, client: Answers, error: JackfieldError) -> None:
         call.broken = error
         self._complete(call, error)
         self._close_books(call, error.code)

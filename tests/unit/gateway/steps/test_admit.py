@@ -31,7 +31,7 @@ def test_a_local_page_comes_in() -> None:
 
 
 def test_an_exposed_gateway_answers_to_any_host_but_not_without_a_key() -> None:
-    admission = Admission([KEY], check_hosts=False)
+    admission = Admission({"main": KEY}, check_hosts=False)
     with pytest.raises(AuthFailed, match="asks for a key") as caught:
         admission.admit({b"host": b"gateway.lan"})
     assert caught.value.status == 401
@@ -47,15 +47,15 @@ def test_an_exposed_gateway_answers_to_any_host_but_not_without_a_key() -> None:
     ],
 )
 def test_each_form_of_the_key_is_taken(headers: dict[bytes, bytes]) -> None:
-    Admission([KEY]).admit({b"host": b"localhost", **headers})
+    Admission({"main": KEY}).admit({b"host": b"localhost", **headers})
 
 
 def test_a_wrong_key_is_403_and_never_repeated() -> None:
     with pytest.raises(AuthFailed) as caught:
-        Admission([KEY]).admit({b"authorization": b"Bearer wrong-key-value"})
+        Admission({"main": KEY}).admit({b"authorization": b"Bearer wrong-key-value"})
     assert caught.value.status == 403
     assert "wrong-key-value" not in str(caught.value)
 
 
 def test_an_open_path_needs_no_key() -> None:
-    Admission([KEY]).admit({b"host": b"localhost"}, is_open=True)
+    Admission({"main": KEY}).admit({b"host": b"localhost"}, is_open=True)
