@@ -12,6 +12,7 @@ Pure: no name is looked up and nothing is connected here.
 """
 
 import re
+from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from jackfield.core.errors import BadRequest
@@ -19,6 +20,7 @@ from jackfield.providers.presets import Preset
 
 _ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models")
 _VERSION = re.compile(r"/v\d+[a-z0-9]*(/|\Z)")
+_LAST_VERSION = re.compile(r"/v\d+[a-z0-9]*\Z")
 _LOOPBACK = re.compile(r"(localhost|[a-z0-9-]+\.localhost|127(\.\d{1,3}){3}|::1)\Z")
 
 
@@ -47,8 +49,23 @@ def api_root(
     elif base_url is None:
         root = url.path.rstrip("/")
     else:
-        root = _api_path(url.path, preset.path.rstrip("/"))
+        own = preset.path.rstrip("/")
+        root = _api_path(url.path, own, _ENDINGS, re.search(r"/v1\Z", own))
     return urlunsplit((url.scheme, url.netloc, root, "", ""))
+
+
+def joined_root(written: str, own_url: str | None, endings: Sequence[str]) -> str:
+    """The same rule for an API of another kind: `own_url` is where it usually is, `endings` are its calls.
+
+    A path without a version gets the one that `own_url` ends in, if it ends in one. Raises BadRequest.
+    """
+    own = _split(own_url).path.rstrip("/") if own_url else ""
+    url = _split(written)
+    if url.scheme == "unix":
+        socket, _, path = written.strip().partition("unix:")[2].partition(":")
+        return f"unix:{socket}:{path or own}"
+    path = _api_path(url.path, own, endings, _LAST_VERSION.search(own))
+    return urlunsplit((url.scheme, url.netloc, path, "", ""))
 
 
 def _from_parts(preset: Preset, host: str | None, port: int | None) -> str | None:
@@ -85,9 +102,9 @@ def _shown(written: str) -> str:
     return re.sub(r"[^/@]*@", "", written.partition("?")[0])[:80]
 
 
-def _api_path(path: str, own: str) -> str:
+def _api_path(path: str, own: str, endings: Sequence[str], version: re.Match[str] | None) -> str:
     cut = path.rstrip("/")
-    for ending in _ENDINGS:
+    for ending in endings:
         if cut.endswith(ending):
             cut = cut.removesuffix(ending)
             break
@@ -95,4 +112,4 @@ def _api_path(path: str, own: str) -> str:
         return own
     if _VERSION.search(cut) or (own and cut.endswith(own)):
         return cut
-    return f"{cut}/v1" if own.endswith("/v1") else cut
+    return f"{cut}{version[0]}" if version else cut

@@ -4,7 +4,7 @@ Knows the shapes of configs, not what providers do with them. Values may hold se
 quoted in a message: only key names are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,13 +20,19 @@ _GENERATION = frozenset(
 
 
 def read_config(
-    kind: type[Kind], config: Mapping[str, Any], provider: str, aliases: Mapping[str, str] | None = None
+    kind: type[Kind],
+    config: Mapping[str, Any],
+    provider: str,
+    aliases: Mapping[str, str] | None = None,
+    *,
+    hidden: Collection[str] = (),
 ) -> tuple[Kind, Generation]:
     """`config` as a `kind` plus the generation defaults among its keys; keys that are None count as not given.
 
-    Raises BadRequest naming the key (`param`) for an unknown key, a wrong type, or two names of one key that differ.
+    `hidden` fields of the kind are no keys. Raises BadRequest naming the key (`param`) for an unknown key, a wrong type, or
+    two names of one key that differ.
     """
-    known = kind.__struct_fields__
+    known = tuple(name for name in kind.__struct_fields__ if name not in hidden)
     own: dict[str, Any] = {}
     generation: dict[str, Any] = {}
     for key, value in config.items():

@@ -7,7 +7,6 @@ what a provider is called never decides anything. A thin subclass with a `preset
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar, Self, Unpack
 
@@ -44,17 +43,14 @@ from jackfield.dialects import openai_chat
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
+from jackfield.providers.http_source import HttpSource
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
 from jackfield.providers.presets import Preset, load_presets
 from jackfield.providers.refusal import read_refusal
-from jackfield.providers.remedies import explain
-from jackfield.transport.http1 import Endpoint, HttpClient, RequestHead, Timeouts
+from jackfield.transport.http1 import HttpClient
 
 _log = logging.getLogger("jackfield.providers")
-LOOK_TIMEOUTS = Timeouts(connect_s=3.0, first_byte_s=10.0, idle_s=10.0, total_s=15.0)
-"""For looks (models, probe): they are small answers, whatever the slot's own timeouts are."""
-MAX_HEADS = 32
 MAX_REMEMBERED = 256
 
 
@@ -71,16 +67,21 @@ class OpenAICompatible:
 
     def __init__(self, settings: OpenAISettings, http: HttpClient) -> None:
         config = settings.config
-        self._http = http
+        self._source = HttpSource(
+            self.card,
+            config,
+            self.preset.headers,
+            http,
+            self._refusal,
+            auth=_credentials(settings),
+            root=settings.root,
+            timeouts=settings.timeouts,
+            watch=self._learn_from,
+        )
         self._strict = config.strict
         self._quirks = settings.quirks
         self._plan = openai_chat.SplicePlan.of(settings.quirks)
-        self._timeouts = settings.timeouts
-        self._secrets = settings.secrets
-        self._endpoint = Endpoint.parse(settings.root, verify_tls=config.verify_tls, proxy=config.proxy)
-        self._headers = self._fixed_headers(settings)
-        self._heads: dict[str, RequestHead] = {}
-        self._generation = settings.generation
+        self._generation = settings.config.generation
         self._extra_body = config.extra_body
         self._defaults = _default_fields(settings)
         self._model = config.model or self.preset.default_model
@@ -95,7 +96,7 @@ class OpenAICompatible:
             type=self.card.type,
             display_name=self.card.display_name,
             dialect=openai_chat.NAME,
-            hosts=() if self._endpoint.unix_path else (f"{self._endpoint.host}:{self._endpoint.port}",),
+            hosts=self._source.hosts,
         )
 
     @classmethod
@@ -108,7 +109,8 @@ class OpenAICompatible:
             raise
 
     def __repr__(self) -> str:
-        return f"<{self.card.id} at {self._endpoint.scheme}://{self._endpoint.host}, model {self._model or 'not chosen'}>"
+        endpoint = self._source.endpoint
+        return f"<{self.card.id} at {endpoint.scheme}://{endpoint.host}, model {self._model or 'not chosen'}>"
 
     async def pass_through(self, call: RawCall) -> RawReply:
         """The upstream's own bytes for a request in the OpenAI dialect. Raises the mapped error for any status above 299."""
@@ -120,7 +122,7 @@ class OpenAICompatible:
         if self._strict and (dropped := self._plan.dropped(fields, model=model)):
             raise self._strictly(dropped)
         body = self._plan.splice(fields, model=model, stream=call.stream)
-        return await self._send(call.path, body, model)
+        return await self._source.post(call.path, body, model=model)
 
     @asynccontextmanager
     async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
@@ -129,7 +131,7 @@ class OpenAICompatible:
         request = self._completed(request)
         check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
         body, warnings = self._encoded(request, model)
-        reply = await self._send(openai_chat.PATH, body, model)
+        reply = await self._source.post(openai_chat.PATH, body, model=model)
         events = self._events(reply, model, warnings)
         try:
             yield events
@@ -148,7 +150,7 @@ class OpenAICompatible:
                         event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
                     yield event
         except JackfieldError as error:
-            raise self._failed(error, "chat", model) from error.__cause__
+            raise self._source.failed(error, "chat", model) from error.__cause__
 
     async def _streamed(self, reply: RawReply) -> AsyncGenerator[Event, None]:
         decoder = openai_chat.StreamDecoder(self.card.id, reasoning_field=self._quirks.reasoning_field)
@@ -210,18 +212,18 @@ class OpenAICompatible:
             names = self.card.capabilities.supported_models
             return select((self._merged(ModelProfile(name, source=self.card.docs)) for name in names), **wanted)
         try:
-            reply = await self._look(self._quirks.models_path)
+            reply = await self._source.look(self._quirks.models_path)
             if reply.status >= 300:
-                raise await read_refusal(reply, self.card.id)
+                raise await self._refusal(reply)
             listed = decode_models(await reply.read(), self.card.id)
         except JackfieldError as error:
-            raise self._failed(error, "list models", None) from error.__cause__
+            raise self._source.failed(error, "list models", None) from error.__cause__
         profiles = tuple(self._merged(profile) for profile in listed)
         self._facts = {profile.id: profile for profile in profiles}
         self._bounds.clear()
         if self._first_model not in self._facts:
             self._first_model = profiles[0].id if profiles else None
-        self._note("list models", None)
+        self._source.note("list models", None)
         return select(profiles, **wanted)
 
     async def probe(self) -> ProbeResult:
@@ -246,56 +248,25 @@ class OpenAICompatible:
         if not self.capabilities.embeddings:
             raise NotSupported("it makes no embeddings: plug an embedding model into another slot", provider=self.card.id)
         model = request.model or self._model or await self._chosen_model()
-        reply = await self._send(openai_embeddings.PATH, openai_embeddings.encode_embed(request, model), model)
+        body = openai_embeddings.encode_embed(request, model)
+        reply = await self._source.post(openai_embeddings.PATH, body, model=model)
         try:
             return openai_embeddings.decode_embed(await reply.read(), request, model)
         except JackfieldError as error:
-            raise self._failed(error, "embed", model) from error.__cause__
+            raise self._source.failed(error, "embed", model) from error.__cause__
         finally:
             await reply.aclose()
 
     async def aclose(self) -> None:
-        """Forgets its credentials' heads. The connections belong to the shared client, which outlives a slot."""
-        self._heads.clear()
+        """The connections belong to the shared client, which outlives a slot."""
+        await self._source.aclose()
 
-    async def _send(self, path: str, body: bytes, model: str) -> RawReply:
-        head = self._heads.get(path) or self._head(path)
-        try:
-            reply: RawReply = await self._http.send(head, body, self._timeouts)
-            if reply.status >= 300:
-                raise await read_refusal(reply, self.card.id)
-        except JackfieldError as error:
-            raise self._failed(error, path, model) from error.__cause__
-        self._note(path, model)
-        return reply
+    async def _refusal(self, reply: RawReply) -> JackfieldError:
+        return await read_refusal(reply, self.card.id)
 
-    def _head(self, path: str) -> RequestHead:
-        head = self._endpoint.head("POST", path, {**self._headers, "content-type": "application/json"})
-        if len(self._heads) < MAX_HEADS:
-            self._heads[path] = head
-        return head
-
-    async def _look(self, path: str) -> RawReply:
-        """GET, relative to the API's root or, with a leading slash, to the server's. Any status comes back."""
-        endpoint = self._endpoint
-        if path.startswith("/"):
-            endpoint = replace(endpoint, base_path="")
-        head = endpoint.head("GET", path, self._headers)
-        reply: RawReply = await self._http.send(head, b"", LOOK_TIMEOUTS)
-        return reply
-
-    def _failed(self, error: JackfieldError, operation: str, model: str | None) -> JackfieldError:
+    def _learn_from(self, error: JackfieldError) -> None:
         if isinstance(error, ModelNotFound):
             self._first_model = None
-        explain(error, self.card, self._secrets)
-        extra = {"provider": self.card.id, "model": model, "operation": operation}
-        _log.warning("%s: %s failed: %s", self.card.id, operation, error.message, extra=extra)
-        return error
-
-    def _note(self, operation: str, model: str | None) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            extra = {"provider": self.card.id, "model": model, "operation": operation}
-            _log.debug("%s: %s answered", self.card.id, operation, extra=extra)
 
     async def _chosen_model(self) -> str:
         """The first model that the server lists, remembered until it is gone."""
@@ -311,12 +282,12 @@ class OpenAICompatible:
         if self._quirks.models_path:
             return tuple(profile.id for profile in await self.list_models())
         try:
-            reply = await self._look(openai_chat.PATH)
+            reply = await self._source.look(openai_chat.PATH)
             if reply.status in (401, 403) or reply.status >= 500:
-                raise await read_refusal(reply, self.card.id)
+                raise await self._refusal(reply)
             await reply.aclose()  # it is there, lets the key pass, and refuses a GET where only POST makes sense
         except JackfieldError as error:
-            raise self._failed(error, "probe", None) from error.__cause__
+            raise self._source.failed(error, "probe", None) from error.__cause__
         return ()
 
     def _wrong_model(self, models: tuple[str, ...]) -> str:
@@ -349,13 +320,12 @@ class OpenAICompatible:
             default_model=self._model,
         )
 
-    def _fixed_headers(self, settings: OpenAISettings) -> dict[str, str]:
-        headers = {"accept": "application/json, text/event-stream", "user-agent": "jackfield", **self.preset.headers}
-        headers.update({name.lower(): value for name, value in settings.headers.items()})
-        if settings.key:
-            name = self._quirks.auth_header.lower()
-            headers[name] = f"Bearer {settings.key}" if name == "authorization" else settings.key
-        return headers
+
+def _credentials(settings: OpenAISettings) -> dict[str, str]:
+    if not settings.key:
+        return {}
+    name = settings.quirks.auth_header.lower()
+    return {name: f"Bearer {settings.key}" if name == "authorization" else settings.key}
 
 
 _ANSWER_LIMITS = ("max_tokens", "max_completion_tokens")
@@ -375,7 +345,7 @@ def _with_defaults(defaults: Mapping[str, msgspec.Raw], fields: dict[str, msgspe
 
 
 def _default_fields(settings: OpenAISettings) -> dict[str, msgspec.Raw]:
-    given = {**msgspec.to_builtins(settings.generation), **settings.config.extra_body}
+    given = {**msgspec.to_builtins(settings.config.generation), **settings.config.extra_body}
     return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in given.items()}
 
 

@@ -72,7 +72,11 @@ def test_engine_blocks_are_read_and_a_switched_off_one_is_refused(row: str, bloc
     read = _read(row, {"enabled": True, **block, "temperature": 0.2, "max_tokens": 7, "stop": ["x"]})
     assert read.root == root
     assert read.config.model == block["model"]
-    assert (read.generation.temperature, read.generation.max_tokens, read.generation.stop) == (0.2, 7, ("x",))
+    assert (read.config.generation.temperature, read.config.generation.max_tokens, read.config.generation.stop) == (
+        0.2,
+        7,
+        ("x",),
+    )
     with pytest.raises(NotAllowed, match="enabled: true"):
         _read(row, {"enabled": False, **block})
 
@@ -132,8 +136,8 @@ def test_references_in_headers_become_the_secrets_and_are_known_as_such() -> Non
     read = _read(
         "openai-compat", {"base_url": "http://127.0.0.1:9", "headers": given}, {"env:TOKEN": "t", "file:slot-0/key": "k"}
     )
-    assert read.headers == {"Authorization": "Bearer t", "X-Api-Key": "k", "X-Team": "blue"}
-    assert set(read.secrets) == {"t", "k"}
+    assert read.config.headers == {"Authorization": "Bearer t", "X-Api-Key": "k", "X-Team": "blue"}
+    assert set(read.config.secrets) == {"t", "k"}
     assert "Bearer" not in repr(read)
 
 
