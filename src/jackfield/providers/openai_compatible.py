@@ -5,8 +5,8 @@ what a provider is called never decides anything. A thin subclass with a `preset
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, ClassVar, Self, Unpack
 
@@ -36,13 +36,14 @@ from jackfield.core.errors import (
     RequestRejected,
     Upstream,
 )
-from jackfield.core.events import Event, Started, unfold
+from jackfield.core.events import ChatReply, Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
 from jackfield.dialects import openai_chat
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
+from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
@@ -80,6 +81,7 @@ class OpenAICompatible:
         )
         self._strict = config.strict
         self._quirks = settings.quirks
+        self._reading = _reading(self.card.id, settings.quirks.reasoning_field)
         self._plan = openai_chat.SplicePlan.of(settings.quirks)
         self._generation = settings.config.generation
         self._extra_body = config.extra_body
@@ -119,8 +121,8 @@ class OpenAICompatible:
         if self._defaults and call.path == openai_chat.PATH:
             fields = _with_defaults(self._defaults, fields)
         self._check_raw(fields, model)
-        if self._strict and (dropped := self._plan.dropped(fields, model=model)):
-            raise self._strictly(dropped)
+        if self._strict:
+            told(self._plan.dropped(fields, model=model), provider=self.card.id, model=model, strict=True)
         body = self._plan.splice(fields, model=model, stream=call.stream)
         return await self._source.post(call.path, body, model=model)
 
@@ -130,41 +132,10 @@ class OpenAICompatible:
         model = request.model or self._model or await self._chosen_model()
         request = self._completed(request)
         check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
-        body, warnings = self._encoded(request, model)
-        reply = await self._source.post(openai_chat.PATH, body, model=model)
-        events = self._events(reply, model, warnings)
-        try:
+        body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
+        told(warnings, provider=self.card.id, model=model, strict=self._strict)
+        async with chat_events(self._source, openai_chat.PATH, body, self._reading, model=model, warnings=warnings) as events:
             yield events
-        finally:
-            await events.aclose()
-            await reply.aclose()
-
-    async def _events(self, reply: RawReply, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
-        """Events of a reply, whichever form it came in: some servers answer a stream request with one JSON body."""
-        try:
-            kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
-            source = self._streamed(reply) if kind.startswith(b"text/event-stream") else self._whole(reply)
-            async with aclosing(source):
-                async for event in source:
-                    if warnings and isinstance(event, Started):
-                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                    yield event
-        except JackfieldError as error:
-            raise self._source.failed(error, "chat", model) from error.__cause__
-
-    async def _streamed(self, reply: RawReply) -> AsyncGenerator[Event, None]:
-        decoder = openai_chat.StreamDecoder(self.card.id, reasoning_field=self._quirks.reasoning_field)
-        while chunk := await reply.chunk():
-            for event in decoder.feed(chunk):
-                yield event
-        for event in decoder.finish():
-            yield event
-
-    async def _whole(self, reply: RawReply) -> AsyncGenerator[Event, None]:
-        body = await reply.read()
-        whole = openai_chat.decode_reply(body, provider=self.card.id, reasoning_field=self._quirks.reasoning_field)
-        for event in unfold(whole):
-            yield event
 
     def _completed(self, request: ChatRequest) -> ChatRequest:
         generation = merge_generation(request.generation, self._generation)
@@ -172,17 +143,6 @@ class OpenAICompatible:
         if generation is request.generation and extra is request.extra:
             return request
         return msgspec.structs.replace(request, generation=generation, extra=extra)
-
-    def _encoded(self, request: ChatRequest, model: str) -> tuple[bytes, list[str]]:
-        body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
-        for warning in warnings:
-            _log.info("%s: %s", self.card.id, warning, extra={"provider": self.card.id, "model": model})
-        if warnings and self._strict:
-            raise self._strictly(warnings)
-        return body, warnings
-
-    def _strictly(self, warnings: list[str]) -> NotSupported:
-        return NotSupported(f"strict is set, and this cannot be sent as written: {'; '.join(warnings)}", provider=self.card.id)
 
     def _check_raw(self, fields: Mapping[str, msgspec.Raw], model: str) -> None:
         """Decodes the request only if its size, or an image in it, could be a reason to refuse it."""
@@ -319,6 +279,16 @@ class OpenAICompatible:
             images=known.images if vision is None else vision,
             default_model=self._model,
         )
+
+
+def _reading(provider: str, reasoning_field: str | None) -> Reading:
+    def whole(body: bytes) -> ChatReply:
+        return openai_chat.decode_reply(body, provider=provider, reasoning_field=reasoning_field)
+
+    def decoder() -> openai_chat.StreamDecoder:
+        return openai_chat.StreamDecoder(provider, reasoning_field=reasoning_field)
+
+    return Reading(whole, decoder)
 
 
 def _credentials(settings: OpenAISettings) -> dict[str, str]:

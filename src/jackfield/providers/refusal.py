@@ -3,6 +3,7 @@
 Knows HTTP statuses and headers; what a body of status 400 means is the dialect's knowledge.
 """
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from time import time
 
@@ -13,8 +14,11 @@ from jackfield.dialects.openai_chat import decode_error
 MAX_WAIT_S = 86_400.0
 
 
-async def read_refusal(reply: RawReply, provider: str) -> JackfieldError:
-    """The error behind a status of 300 or more. The reply is read (or cut) and closed."""
+async def read_refusal(reply: RawReply, provider: str, decode: Callable[..., JackfieldError] = decode_error) -> JackfieldError:
+    """The error behind a status of 300 or more. The reply is read (or cut) and closed.
+
+    `decode` is the dialect's own `decode_error(status, body, *, provider, retry_after_s)`.
+    """
     headers = dict(reply.headers)
     try:
         body = await reply.read()
@@ -25,7 +29,7 @@ async def read_refusal(reply: RawReply, provider: str) -> JackfieldError:
     if reply.status < 400:
         target = headers.get(b"location", b"elsewhere").decode("latin-1").partition("?")[0][:200]
         return Malformed(f"it redirects to {target}: set base_url to the address that it means", provider=provider)
-    return decode_error(reply.status, body, provider=provider, retry_after_s=retry_after_s(headers, time()))
+    return decode(reply.status, body, provider=provider, retry_after_s=retry_after_s(headers, time()))
 
 
 def retry_after_s(headers: dict[bytes, bytes], now: float) -> float | None:
