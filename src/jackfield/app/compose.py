@@ -274,6 +274,7 @@ def _control(house: House) -> Any:
         catalogue=house.catalogue,
         backends=house.backends,
         explain=house.pipeline.resolve.explain,
+        decision=house.pipeline.resolve.decision,
         gate=house.gate,
         secrets=house.secrets,
         discover=house.discover,

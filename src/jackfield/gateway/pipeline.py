@@ -27,6 +27,7 @@ from jackfield.gateway.client import Answers, Client
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
 from jackfield.gateway.steps.relay import Relay
 from jackfield.gateway.steps.resolve import Resolve
+from jackfield.gateway.steps.tell import Telling, wants_telling
 from jackfield.gateway.walk import Walk, WalkSettings
 
 Book = Callable[[Call], None]
@@ -72,7 +73,7 @@ class Pipeline:
         try:
             call.headers, call.key_name = client.headers, client.key_name
             self.resolve(call)
-            await self._serve(call, client)
+            await self._serve(call, Telling(client, call, self.resolve) if wants_telling(call) else client)
         except JackfieldError as error:
             self.complete(call, error)
             call.status = error.status

@@ -84,6 +84,11 @@ class LedgerRepository:
         rows = self._database.query(f"{_SELECT} ORDER BY at DESC, rowid DESC LIMIT ?", (limit,))
         return [_row(values) for values in rows]
 
+    def of_request(self, request_id: str) -> list[LedgerRow]:
+        """The rows of one request, an attempt each, in their order."""
+        rows = self._database.query(f"{_SELECT} WHERE request_id = ? ORDER BY attempt, rowid", (request_id,))
+        return [_row(values) for values in rows]
+
     def totals(self, *, since: float = 0.0) -> LedgerTotals:
         """Sums over all rows from `since` (Unix seconds) on."""
         sums = self._database.query(f"SELECT {_SUMS} FROM ledger WHERE at >= ?", (since,))[0]  # noqa: S608

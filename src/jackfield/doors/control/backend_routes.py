@@ -3,7 +3,8 @@
 Reads memory only: no route here asks a source anything or moves a turn on.
 """
 
-from typing import Annotated, Any
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar.params import FromPath, QueryParameter
 
@@ -11,6 +12,12 @@ from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
 from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
+
+if TYPE_CHECKING:
+    from jackfield.store.ledger import LedgerRow
+
+ATTEMPT = ("attempt", "at", "slot", "provider", "model", "outcome", "status", "latency_s", "first_token_s", "cost_msat")
+"""What is told of each attempt."""
 
 
 @look("/backends", summary="Every backend: status, circuit, counts, latencies, and the sums over all")
@@ -35,8 +42,29 @@ async def explain(
     return _shown(panel, panel.explain(model))
 
 
+@look("/explain/requests/{request_id:str}", summary="Why a request went where it went, and what came of each attempt")
+async def explain_request(panel: Held, request_id: FromPath[str]) -> dict[str, Any]:
+    """`decision` is null where only one source could answer, or where it is forgotten; `attempts` are rows of the ledger."""
+    decision = panel.decision(request_id)
+    rows = await _rows_of(panel, request_id)
+    if decision is None and not rows:
+        raise NotFound(
+            f"nothing is known of a request {request_id!r}: its id is the x-request-id of its answer", param="request_id"
+        )
+    attempts = [{name: getattr(row, name) for name in ATTEMPT} for row in rows]
+    return _shown(panel, {"request_id": request_id, "decision": decision, "attempts": attempts})
+
+
+async def _rows_of(panel: ControlPanel, request_id: str) -> "list[LedgerRow]":
+    if panel.ledger is None:
+        return []
+    if panel.journal is not None:
+        await asyncio.to_thread(panel.journal.rotate_and_replay, panel.ledger)
+    return await asyncio.to_thread(panel.ledger.of_request, request_id)
+
+
 def _shown(panel: ControlPanel, facts: Any) -> dict[str, Any]:
     return masked_config(facts, panel.secrets.known_values())
 
 
-BACKEND_ROUTES = [list_backends, show_backend, explain]
+BACKEND_ROUTES = [list_backends, show_backend, explain, explain_request]

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from jackfield.transport.egress import EgressGate
 
 
+def _no_decision(request_id: str) -> Mapping[str, Any] | None:
+    return None
+
+
 def _no_settings() -> Mapping[str, Any]:
     return {}
 
@@ -29,7 +33,8 @@ def _no_settings() -> Mapping[str, Any]:
 class ControlPanel:
     """`ledger` and `journal` are None where nothing is recorded, `consents` where none outlives the process.
 
-    `explain` tells how a model name would be resolved now, as plain JSON. `clock` gives Unix seconds. `settings` gives the
+    `explain` tells how a model name would be resolved now, as plain JSON, and `decision` how a request by its id was,
+    while that is remembered. `clock` gives Unix seconds. `settings` gives the
     facts that may be shown. `keep_alive_s` is the longest silence on the event stream; `stopping` ends it. Keys, hosts and
     origins are checked by whoever mounts the door, for every door alike.
     """
@@ -46,6 +51,7 @@ class ControlPanel:
     ledger: "LedgerRepository | None" = None
     journal: "Journal | None" = None
     consents: "ConsentRecord | None" = None
+    decision: Callable[[str], Mapping[str, Any] | None] = field(default=_no_decision)
     settings: Callable[[], Mapping[str, Any]] = field(default=_no_settings)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     keep_alive_s: float = 15.0

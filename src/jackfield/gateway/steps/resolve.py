@@ -99,6 +99,11 @@ class Resolve:
         refused = None if targets else _nobody(standing.found, selection)
         return explanation(text, self._policy, targets, left_out, refused, selection=selection if targets else None)
 
+    def decision(self, request_id: str) -> dict[str, Any] | None:
+        """How a request was resolved, as plain JSON; None where it had no choice, or is forgotten."""
+        noted = None if self.decisions is None else self.decisions.get(request_id)
+        return None if noted is None else noted.as_dict()
+
     def _route(self, standing: Standing, choice: Choice[Backend]) -> Route:
         """The chosen one, and on demand all others, those of the fallbacks last. Raises why nobody may answer."""
         chosen = choice.chosen

@@ -1,5 +1,7 @@
 """`jackfield backends` and `jackfield explain`: what routing knows, as a table and as JSON, and how they end."""
 
+import json
+
 import pytest
 
 from command_line import Live, Run
@@ -80,3 +82,29 @@ def test_backends_of_an_empty_panel(jf: Run, live: Live) -> None:
     live.run(live.gateway.house.backends.check())
     said = jf("backends", url=live.url)
     assert (said.code, said.out, "nothing is plugged" in said.err) == (0, "", True)
+
+
+def test_explain_tells_of_a_request_by_its_id(jf: Run, twins: Live) -> None:
+    gateway = twins.gateway
+    body = {"model": "twin", "messages": [{"role": "user", "content": "ping"}]}
+    reply = twins.run(gateway.http.post("/v1/chat/completions", json=body))
+    request_id = reply.headers["x-request-id"]
+    told = jf("explain", request_id, "--json", url=twins.url).json
+    assert next(candidate["slot"] for candidate in told["decision"]["candidates"]) == int(reply.headers["x-jackfield-slot"])
+    assert [(attempt["attempt"], attempt["outcome"]) for attempt in told["attempts"]] == [(0, "ok")]
+    said = jf("explain", request_id, url=twins.url)
+    assert "ATTEMPT" in said.out
+    assert "next if the one before fails" in said.out
+    assert jf("explain", "req-00000000-1", url=twins.url).code != 0
+
+
+def test_a_client_may_ask_for_the_decision_with_its_answer(twins: Live) -> None:
+    body = {"model": "twin", "messages": [{"role": "user", "content": "ping"}]}
+    post = twins.gateway.http.post
+    reply = twins.run(post("/v1/chat/completions", json=body, headers={"x-jackfield-explain": "1"}))
+    told = json.loads(reply.headers["x-jackfield-explain"])
+    assert sorted(candidate["slot"] for candidate in told["candidates"]) == [2, 3]
+    assert (told["policy"], told["more"]) == ("round_robin", 0)
+    alone = twins.run(post("/v1/chat/completions", json={**body, "model": "slot-2"}, headers={"x-jackfield-explain": "1"}))
+    assert json.loads(alone.headers["x-jackfield-explain"])["candidates"][0]["name"] == "slot-2"
+    assert "x-jackfield-explain" not in twins.run(post("/v1/chat/completions", json=body)).headers
