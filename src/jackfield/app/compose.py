@@ -21,13 +21,14 @@ from jackfield.app.provider_blocks import ProviderBlocks
 from jackfield.app.settings import Loaded, Settings, as_plain
 from jackfield.app.settings_providers import installed, ports_left_alone
 from jackfield.app.status import Status
+from jackfield.app.tracing import traces_of
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
-from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.pipeline import Book, Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
 from jackfield.gateway.steps.enter import Enter
@@ -169,7 +170,11 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             prices=prices,
         )
         metrics = Metrics([lambda: in_flight(registry.plugged()), lambda: backend_families(_samples(backends))])
-        books = (Settle(prices), Record(journal), metrics.observe)
+        books: tuple[Book, ...] = (Settle(prices), Record(journal), metrics.observe)
+        traces = traces_of(settings.traces, gate.mode)
+        if traces is not None:
+            stack.push_async_callback(asyncio.to_thread, traces.close)
+            books = (*books, traces.observe)
         house = House(
             loaded=loaded,
             registrar=registrar,
