@@ -56,6 +56,13 @@ def answer_for(body: Mapping[str, Any]) -> Answer:
     return answer
 
 
+def altered(answer: Answer, *, is_empty: bool = False, finish_reason: str | None = None) -> Answer:
+    """The answer as a behaviour wants it: with no content, or with another reason for its end."""
+    if is_empty:
+        answer = Answer(prompt_tokens=answer.prompt_tokens)
+    return answer if finish_reason is None else msgspec.structs.replace(answer, finish_reason=finish_reason)
+
+
 def _words(last: Mapping[str, Any], body: Mapping[str, Any]) -> str:
     text = _text_of(last)
     if (body.get("response_format") or {}).get("type") in ("json_object", "json_schema"):

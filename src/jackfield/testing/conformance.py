@@ -29,7 +29,7 @@ from jackfield.core.events import ChatReply, Event, Finished, Started, fold, fol
 from jackfield.core.messages import ImagePart, Message, TextPart, ToolResultPart, text_message
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation, Tool
-from jackfield.testing.fakes import Behaviour, FakeOpenAI
+from jackfield.testing.fake_server import Behaviour, FakeServer
 
 WITHIN_S = 10.0
 WEATHER = Tool("get_weather", "The weather of a city", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -69,7 +69,7 @@ class Subject(msgspec.Struct, frozen=True):
     """
 
     make: Callable[[], Provider]
-    upstream: FakeOpenAI | None = None
+    upstream: FakeServer | None = None
     canary: str | None = None
     question: str = "ping"
     answer: str | None = "pong"
@@ -456,22 +456,22 @@ async def passing_through_keeps_the_bytes(subject: Subject) -> None:
     async with _provider(subject) as provider:
         if not isinstance(provider, PassesThrough):
             return
-        fields = {
-            "messages": msgspec.Raw(msgspec.json.encode([{"role": "user", "content": subject.question}])),
-            "x_unknown": msgspec.Raw(b'{"kept": [1, 2.50]}'),
-        }
+        call = upstream.raw_question(subject.question)
+        assert call is not None, "it passes requests through, but its upstream knows no raw call"
+        path, asked = call
+        fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in asked.items()}
+        fields["x_unknown"] = msgspec.Raw(b'{"kept": [1, 2.50]}')
         async with asyncio.timeout(WITHIN_S):
-            reply = await provider.pass_through(RawCall("chat/completions", fields, None, stream=False))
-            body = msgspec.json.decode(await reply.read())
-        assert body["choices"][0]["message"]["content"] == subject.answer
+            reply = await provider.pass_through(RawCall(path, fields, None, stream=False))
+            text = upstream.raw_answer(await reply.read())
+        assert text == subject.answer, f"answered {text!r}"
         assert b'"x_unknown":{"kept": [1, 2.50]}' in upstream.last.body, "an unknown field was lost or rewritten"
         async with asyncio.timeout(WITHIN_S):
-            fields = {**fields, "stream": msgspec.Raw(b"true")}
-            streamed = await provider.pass_through(RawCall("chat/completions", fields, None, stream=True))
-            text = await streamed.read()
-        assert text.endswith(b"data: [DONE]\n\n"), "the stream's bytes are not whole"
+            streamed = await provider.pass_through(RawCall(path, {**fields, "stream": msgspec.Raw(b"true")}, None, stream=True))
+            data = await streamed.read()
+        assert upstream.ends_stream(data), "the stream's bytes are not whole"
         upstream.behaviour = Behaviour(status=429, retry_after="3")
-        error = await _refusal(provider.pass_through(RawCall("chat/completions", fields, None, stream=True)))
+        error = await _refusal(provider.pass_through(RawCall(path, fields, None, stream=True)))
         assert isinstance(error, errors.RateLimited)
         assert error.retry_after_s == 3
 

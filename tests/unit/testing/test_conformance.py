@@ -12,9 +12,11 @@ from jackfield.core.events import Event, Finished, PartEnded, PartStarted, Start
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest
 from jackfield.providers.openai_compatible import OpenAICompatible
+from jackfield.providers.openai_config import OpenAISettings
 from jackfield.testing.conformance import LAWS, ConformanceFailed, Subject, check_law, check_provider
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import provider_tools
+from jackfield.transport.http1 import HttpClient
 
 WHOLE: tuple[Event, ...] = (
     Started("m"),
@@ -82,8 +84,12 @@ async def test_a_broken_law_is_found_and_named(law: str, player: Player) -> None
 class Leaky(OpenAICompatible):
     """Shows its key in its repr."""
 
+    def __init__(self, settings: OpenAISettings, http: HttpClient) -> None:
+        super().__init__(settings, http)
+        self._key = settings.key
+
     def __repr__(self) -> str:
-        return f"<Leaky {self._secrets}>"
+        return f"<Leaky {self._key}>"
 
 
 class Spender(OpenAICompatible):
@@ -99,8 +105,13 @@ class Spender(OpenAICompatible):
 class Nameless(OpenAICompatible):
     """Raises errors that say neither who nor what to do."""
 
-    def _failed(self, error: JackfieldError, operation: str, model: str | None) -> JackfieldError:
-        return type(error)("failed", retry_after_s=error.retry_after_s)
+    @asynccontextmanager
+    async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        try:
+            async with super().open(request) as events:
+                yield events
+        except JackfieldError as error:
+            raise type(error)("failed", retry_after_s=error.retry_after_s) from None
 
 
 @pytest.mark.parametrize(
