@@ -1,0 +1,191 @@
+"""Gemini streams: bytes to core events and core events to bytes, as server-sent events or as one JSON array.
+
+Knows how a stream begins, goes on and ends; what an answer object means is in gemini_events.py. A tool call goes out whole,
+when its last piece has come, because this dialect has no half calls.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.events import (
+    Event,
+    Finished,
+    PartEnded,
+    PartStarted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    Verdict,
+    VoiceEnded,
+    VoiceStarted,
+)
+from jackfield.core.messages import ReasoningPart, TextPart, ToolCallPart
+from jackfield.core.usage import Usage
+from jackfield.dialects import sse
+from jackfield.dialects.gemini_errors import encode_error
+from jackfield.dialects.gemini_events import AnswerReader, read_object
+from jackfield.dialects.gemini_framing import ObjectDecoder
+from jackfield.dialects.gemini_logprobs import encode_logprobs
+from jackfield.dialects.gemini_reply import candidate_end, top_extra
+from jackfield.dialects.gemini_turns import answer_part, kept_parts, read_arguments
+from jackfield.dialects.gemini_usage import encode_usage
+from jackfield.dialects.json_value import Object
+
+_encode = msgspec.json.Encoder().encode
+Form = Literal["sse", "array"]
+
+
+class StreamDecoder:
+    """Feed the bytes of one stream as they come, in either form; any split of them gives the same events.
+
+    An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
+    `model` is told by `Started` where the source names none.
+    """
+
+    def __init__(self, provider: str = "", *, model: str = "") -> None:
+        self._provider = provider
+        self._frames = ObjectDecoder()
+        self._reader = AnswerReader(provider, model)
+        self._failure: JackfieldError | None = None
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes. Raises Malformed, ContentRefused, or what an error in the stream maps to."""
+        self._raise_failure()
+        return self._take(self._frames.feed(chunk))
+
+    def finish(self) -> list[Event]:
+        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
+        self._raise_failure()
+        try:
+            events = self._take(self._frames.finish())
+            self._raise_failure()
+        except Malformed:
+            events = []  # half an event: the stream was cut inside it
+        return events + self._reader.end()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _take(self, found: Iterable[bytes]) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for data in found:
+                if data.strip():
+                    self._reader.take(read_object(data, self._provider), events)
+        except JackfieldError as error:
+            self._failure = error
+            if not events:
+                raise
+        return events
+
+
+class StreamEncoder:
+    """One answer's events as the bytes that Google's clients read. `created` is not told on this wire.
+
+    `encode` gives b"" for events that have no bytes of their own. After the last event call `end`; after a fault call `error`
+    instead and close. `include_usage` only says whether the last object counts tokens, as Google's always does.
+    """
+
+    def __init__(self, *, id: str, created: int, model: str, include_usage: bool = True, form: Form = "sse") -> None:
+        self._same: Object = {"modelVersion": model, "responseId": id}
+        self._include_usage = include_usage
+        self._form = form
+        self._is_first = True
+        self._usage: Usage | None = None
+        self._started: dict[int, PartStarted] = {}
+        self._arguments: dict[int, list[str]] = {}
+        self._unsigned: set[int] = set()
+        self._unreadable = ""
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case Started():
+                return b""
+            case PartStarted(index):
+                self._started[index] = event
+                self._unsigned.add(index)
+                if event.kind == "tool_call":
+                    self._arguments[index] = []
+                return b""
+            case TextDelta(index, text, logprobs):
+                return self._text(index, text, logprobs)
+            case ReasoningDelta(index, text, signature):
+                return self._reasoning(index, text, signature)
+            case ToolCallDelta(index, arguments):
+                self._arguments[index].append(arguments)
+                return b""
+            case PartEnded(index):
+                return self._call(index) if index in self._arguments else self._signature(index)
+            case UsageReported(usage):
+                self._usage = usage
+                return b""
+            case Finished():
+                return self._finished(event)
+            case VoiceStarted() | VoiceEnded() | Verdict():
+                return b""
+            case _:
+                assert_never(event)
+
+    def end(self) -> bytes:
+        """What closes the stream: nothing for events, a bracket for an array."""
+        if self._form == "sse":
+            return b""
+        return b"[]" if self._is_first else b"\n]"
+
+    def error(self, error: JackfieldError) -> bytes:
+        """The in-band error. Nothing follows it."""
+        return self._framed(encode_error(error)) + self.end()
+
+    def _text(self, index: int, text: str, logprobs: tuple[Any, ...]) -> bytes:
+        if not text and not logprobs:
+            return b""
+        # A signature goes out once, with the first piece of its part.
+        extra = self._started[index].extra if index in self._unsigned else {}
+        self._unsigned.discard(index)
+        item = answer_part(TextPart(text, extra))
+        return self._object([item], {"logprobsResult": encode_logprobs(logprobs)} if logprobs else {})
+
+    def _reasoning(self, index: int, text: str, signature: str | None) -> bytes:
+        if self._started[index].is_redacted or not (text or signature):
+            return b""
+        return self._object([answer_part(ReasoningPart(text, signature))], {})
+
+    def _signature(self, index: int) -> bytes:
+        """A text part that holds nothing but a signature."""
+        started = self._started[index]
+        if index not in self._unsigned or started.kind != "text" or not started.extra:
+            return b""
+        return self._object([answer_part(TextPart("", started.extra))], {})
+
+    def _call(self, index: int) -> bytes:
+        started, arguments = self._started[index], "".join(self._arguments.pop(index))
+        if read_arguments(arguments) is None:
+            self._unreadable = self._unreadable or started.name
+            return b""
+        return self._object([answer_part(ToolCallPart(started.id, started.name, arguments, started.extra))], {})
+
+    def _finished(self, event: Finished) -> bytes:
+        candidate = candidate_end(event.reason, event.raw_reason, event.extra, self._unreadable)
+        top = top_extra(event.extra)
+        if self._usage is not None and self._include_usage:
+            top["usageMetadata"] = encode_usage(self._usage)
+        return self._object(kept_parts(event.message_extra), candidate, top)
+
+    def _object(self, parts: Sequence[Object | None], candidate: Object, top: Object | None = None) -> bytes:
+        content = {"parts": [part for part in parts if part is not None], "role": "model"}
+        return self._framed(
+            _encode({"candidates": [{"content": content, "index": 0, **candidate}], **(top or {}), **self._same})
+        )
+
+    def _framed(self, data: bytes) -> bytes:
+        if self._form == "sse":
+            return sse.encode(data)
+        head = b"[" if self._is_first else b",\n"
+        self._is_first = False
+        return head + data
