@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fake_assistants import fake_assistant
+from jackfield.providers.command_line import command_types
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.presets import load_presets
@@ -24,6 +26,7 @@ SCRIPT = [
     {"match": "weather", "tool_calls": [{"name": "get_weather", "arguments": {"city": "Paris"}}], "times": 2},
     {"match": "weather", "text": "The weather in Paris is sunny."},
 ]
+COMMANDS = [kind.card.id for kind in command_types()]
 
 
 @pytest.fixture
@@ -56,5 +59,14 @@ async def test_the_engine_in_this_process_keeps_every_law(law: str, tools: FakeT
     await check_law(law, LAWS[law], Subject(lambda: LocalLlama.create(config, tools), keeps_limits=True))
 
 
+@pytest.mark.parametrize("id_", COMMANDS)
+async def test_every_program_keeps_every_law(id_: str, tools: FakeTools, tmp_path: Path) -> None:
+    name, config = fake_assistant(tmp_path, id_)
+    tools.environ = {"PATH": str(tmp_path)}
+    kind = {kind.card.id: kind for kind in command_types()}[id_]
+    assert (tmp_path / name).exists()
+    await check_provider(lambda: kind.create(config, tools))
+
+
 def test_every_type_that_ships_is_covered_here() -> None:
-    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, "local", "scripted"}
+    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, "local", "scripted", *COMMANDS}

@@ -143,7 +143,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         stack.push_async_callback(http.aclose)
         web = WebClient(gate)
         secret_store = SecretStore(store / "secrets", loaded.environ, aliases=_key_aliases(registrar))
-        tools = Toolbox(http, web, secret_store, str(settings.models_path))
+        tools = Toolbox(http, web, secret_store, str(settings.models_path), loaded.environ)
         blocks = ProviderBlocks(loaded)
         prices = PriceTable.load(_rates(settings))
         registry = ProviderRegistry(

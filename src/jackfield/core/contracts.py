@@ -264,6 +264,10 @@ class ProviderTools(Protocol):
     def secrets(self) -> SecretSource: ...
     @property
     def models_dir(self) -> str | None: ...
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The person's variables, for the programs of theirs that a provider starts; nothing else is read from here."""
+        ...
 
 
 class ProviderType(Protocol):

@@ -1,5 +1,6 @@
 """What ships with jackfield: every row of presets.toml, the engine in this process, and the scripted player."""
 
+from jackfield.providers.command_line import command_types
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.presets import load_presets
@@ -13,3 +14,5 @@ def register(registrar: Registrar) -> None:
         registrar.register(preset_type(preset))
     registrar.register(LocalLlama)
     registrar.register(Scripted)
+    for command in command_types():
+        registrar.register(command)

@@ -1,7 +1,7 @@
 """Where providers are made: the known types, and the tools of one event loop."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jackfield.core.contracts import Provider, ProviderCard, ProviderTools, SecretSource
@@ -25,10 +25,17 @@ class Toolbox:
     web: WebClient
     secrets: SecretSource
     models_dir: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def fresh(cls, gate: EgressGate, secrets: SecretSource, models_dir: str | None = None) -> "Toolbox":
-        return cls(HttpClient(gate), WebClient(gate), secrets, models_dir)
+    def fresh(
+        cls,
+        gate: EgressGate,
+        secrets: SecretSource,
+        models_dir: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> "Toolbox":
+        return cls(HttpClient(gate), WebClient(gate), secrets, models_dir, environ or {})
 
     async def aclose(self) -> None:
         await self.http.aclose()
@@ -61,5 +68,8 @@ class Workbench:
     def elsewhere(self) -> "Workbench":
         """The same for another event loop, with tools of its own: close those there."""
         return Workbench(
-            self.types, Toolbox.fresh(self.gate, self.tools.secrets, self.tools.models_dir), self.gate, self._complete
+            self.types,
+            Toolbox.fresh(self.gate, self.tools.secrets, self.tools.models_dir, self.tools.environ),
+            self.gate,
+            self._complete,
         )

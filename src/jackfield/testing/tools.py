@@ -26,11 +26,18 @@ class DictSecrets:
 class FakeTools:
     """Satisfies ProviderTools. `web` is None: no provider of ours needs it yet."""
 
-    def __init__(self, http: Any, secrets: Mapping[str, str] | None = None, models_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        http: Any,
+        secrets: Mapping[str, str] | None = None,
+        models_dir: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.http = http
         self.web: Any = None
         self.secrets = DictSecrets(secrets)
         self.models_dir = models_dir
+        self.environ: Mapping[str, str] = environ or {}
 
 
 @asynccontextmanager

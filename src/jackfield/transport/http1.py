@@ -55,6 +55,11 @@ class HttpClient:
         return sum(map(len, self._idle.values()))
 
     @property
+    def gate(self) -> EgressGate:
+        """Who decides what it may reach; for those who reach out by other means."""
+        return self._gate
+
+    @property
     def open_count(self) -> int:
         """All connections: being opened, in use and idle."""
         return len(self._open)

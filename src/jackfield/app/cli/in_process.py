@@ -98,7 +98,7 @@ async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "Provider
         registrar = installed(settings.presets, settings.plugins)
         registry = ProviderRegistry(
             registrar,
-            Toolbox(http, web, secrets, str(settings.models_path)),
+            Toolbox(http, web, secrets, str(settings.models_path), loaded.environ),
             secrets=secrets,
             gate=gate,
             size=1,

@@ -99,6 +99,7 @@ class Tools:
     http: Any = None
     web: Any = None
     models_dir: str | None = None
+    environ: Mapping[str, str] = {}
 
     def __init__(self, secrets: SecretStore) -> None:
         self.secrets = secrets
