@@ -6,9 +6,22 @@ Knows JSON and core errors only; no dialect's field names.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from jackfield.core.errors import BadRequest
 
 Object = dict[str, Any]
+_decode = msgspec.json.Decoder().decode
+
+
+def field_value(name: str, raw: msgspec.Raw) -> Any:
+    """The value of a request's top-level field. Raises BadRequest naming it when it is no JSON or nested too deeply."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{name} is not valid JSON: {error}", param=name) from None
+    except RecursionError:
+        raise BadRequest(f"{name} is nested too deeply", param=name) from None
 
 
 def kind_of(value: Any) -> str:

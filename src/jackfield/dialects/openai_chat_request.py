@@ -14,6 +14,7 @@ from jackfield.core.parameters import normalise
 from jackfield.core.requests import ChatRequest, Generation, ResponseFormat, Tool, ToolChoice
 from jackfield.dialects.json_value import (
     Object,
+    field_value,
     missing,
     read_array,
     read_flag,
@@ -29,7 +30,6 @@ from jackfield.dialects.openai_chat_quirks import REASONING_MODELS_REFUSE, ChatQ
 from jackfield.dialects.openai_chat_splice import dropped_warning
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_value = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _GENERATION_FIELDS = (
     "temperature",
@@ -96,7 +96,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     Raises BadRequest, or NotSupported for what only a pass-through can carry (`n` above 1, custom tools), with `param` as
     OpenAI writes it: messages[0].content.
     """
-    values = {name: _value(name, raw) for name, raw in fields.items()}
+    values = {name: field_value(name, raw) for name, raw in fields.items()}
     if values.get("messages") is None:
         raise missing("messages")
     _refuse_many(values.get("n"))
@@ -115,15 +115,6 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
         user=read_optional_text(values.get("user"), "user"),
         extra=extra | options,
     )
-
-
-def _value(name: str, raw: msgspec.Raw) -> Any:
-    try:
-        return _decode_value(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{name} is not valid JSON: {error}", param=name) from None
-    except RecursionError:
-        raise BadRequest(f"{name} is nested too deeply", param=name) from None
 
 
 def _refuse_many(value: Any) -> None:

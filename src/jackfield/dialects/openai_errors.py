@@ -66,7 +66,7 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _UNSUPPORTED = re.compile(
-    r"unsupported_(?:parameter|value)|not_supported|unknown_parameter|unrecognized request argument"
+    r"unsupported[_ ](?:parameter|value)|not_supported|unknown_parameter|unrecognized request argument"
     r"|(?:does|do) ?n[o']t support",
     re.IGNORECASE,
 )

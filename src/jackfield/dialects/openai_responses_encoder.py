@@ -1,0 +1,272 @@
+"""Core events to the SSE bytes of a Responses stream.
+
+Knows the order in which clients expect items, parts, deltas and their ends, each event numbered. The closing event repeats the
+whole answer, so it is gathered on the way. Reading such streams is openai_responses_stream.py's.
+"""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import msgspec
+
+from jackfield.core.errors import JackfieldError, RateLimited
+from jackfield.core.events import (
+    Event,
+    Finished,
+    FinishReason,
+    PartEnded,
+    PartStarted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    Verdict,
+    VoiceEnded,
+    VoiceStarted,
+)
+from jackfield.core.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from jackfield.core.usage import Usage
+from jackfield.dialects import sse
+from jackfield.dialects.json_value import Object
+from jackfield.dialects.openai_errors import error_object
+from jackfield.dialects.openai_responses_items import encode_call, encode_reasoning
+from jackfield.dialects.openai_responses_reply import (
+    ItemNames,
+    content_part,
+    ended,
+    message_item,
+    notes_of,
+    other_items,
+    response_frame,
+)
+from jackfield.dialects.openai_responses_usage import encode_usage
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Open:
+    """A part being told: which item it belongs to, where in it, and its words so far."""
+
+    __slots__ = ("item", "logprobs", "output_index", "place", "signature", "started", "words")
+
+    def __init__(self, started: PartStarted, item: Object, output_index: int, place: int) -> None:
+        self.started = started
+        self.item = item
+        self.output_index = output_index
+        self.place = place
+        self.words: list[str] = []
+        self.logprobs: list[Any] = []
+        self.signature: str | None = None
+
+    @property
+    def where(self) -> Object:
+        return {"item_id": self.item["id"], "output_index": self.output_index}
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+class StreamEncoder:
+    """One answer's events as the SSE bytes that clients of the Responses API read. `created` is Unix seconds.
+
+    `echo` are the request's fields that its response repeats. After the last event call `end`; after a fault call `error`
+    instead and close. Usage is always told, as this API does: `include_usage` False leaves it out.
+    """
+
+    def __init__(
+        self, *, id: str, created: int, model: str, include_usage: bool = True, echo: Mapping[str, Any] | None = None
+    ) -> None:
+        self._id = id
+        self._frame = response_frame(id=id, created=created, model=model, echo=echo or {})
+        self._names = ItemNames(id)
+        self._include_usage = include_usage
+        self._usage: Usage | None = None
+        self._number = 0
+        self._output: list[Object] = []
+        self._open: dict[int, _Open] = {}
+        self._spoken: tuple[int, Object] | None = None
+        self._finished: Finished | None = None
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case Started():
+                created = self._event("response.created", response=self._frame)
+                return created + self._event("response.in_progress", response=self._frame)
+            case PartStarted():
+                return self._part_started(event)
+            case TextDelta(index, text, logprobs):
+                return self._text(self._open[index], text, logprobs)
+            case ReasoningDelta(index, text, signature):
+                return self._reasoning(self._open[index], text, signature)
+            case ToolCallDelta(index, arguments):
+                part = self._open[index]
+                part.words.append(arguments)
+                return (
+                    self._event("response.function_call_arguments.delta", delta=arguments, **part.where) if arguments else b""
+                )
+            case PartEnded(index):
+                return self._part_ended(self._open.pop(index))
+            case UsageReported(usage):
+                self._usage = usage
+                return b""
+            case Finished():
+                self._finished = event
+                return self._close_message(event.message_extra) + self._others(event)
+            case VoiceStarted() | VoiceEnded() | Verdict():
+                return b""
+            case _:
+                assert_never(event)
+
+    def end(self) -> bytes:
+        """The closing event, which holds the whole answer."""
+        reason: FinishReason = self._finished.reason if self._finished else "other"
+        extra = self._finished.extra if self._finished else {}
+        usage = encode_usage(self._usage) if self._usage is not None and self._include_usage else None
+        whole = ended(self._frame, reason, self._output, usage)
+        return self._event(f"response.{whole['status']}", response={**extra, **whole})
+
+    def error(self, error: JackfieldError) -> bytes:
+        """The in-band error. Nothing follows it."""
+        return encode_stream_error(error, sequence_number=self._number)
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        data = _encode({"type": kind, "sequence_number": self._number, **fields})
+        self._number += 1
+        return sse.encode(data, kind)
+
+    def _part_started(self, event: PartStarted) -> bytes:
+        match event.kind:
+            case "text" | "refusal":
+                return self._content_started(event)
+            case "reasoning":
+                item: Object = {"type": "reasoning", "id": event.extra.get("id") or self._names.next("rs"), "summary": []}
+                return self._item_started(event, item)
+            case "tool_call":
+                call = encode_call(ToolCallPart(event.id, event.name, "", event.extra))
+                return self._item_started(event, {"id": self._names.next("fc"), "status": "in_progress", **call})
+            case _:
+                assert_never(event.kind)
+
+    def _item_started(self, event: PartStarted, item: Object) -> bytes:
+        closed = self._close_message({})
+        self._open[event.index] = _Open(event, item, len(self._output), 0)
+        return closed + self._add_item(item)
+
+    def _add_item(self, item: Object) -> bytes:
+        self._output.append(item)
+        return self._event("response.output_item.added", output_index=len(self._output) - 1, item=item)
+
+    def _content_started(self, event: PartStarted) -> bytes:
+        """A text or refusal joins the message that is open: other parts close it."""
+        opened = b""
+        if self._spoken is None:
+            item = message_item(self._names.next("msg"), "in_progress", {})
+            self._spoken = (len(self._output), item)
+            opened = self._add_item(item)
+        at, item = self._spoken
+        part = self._open[event.index] = _Open(event, item, at, len(item["content"]))
+        content = _content(part)
+        item["content"].append(content)
+        return opened + self._event("response.content_part.added", content_index=part.place, part=content, **part.where)
+
+    def _text(self, part: _Open, text: str, logprobs: tuple[Any, ...]) -> bytes:
+        part.words.append(text)
+        part.logprobs += logprobs
+        if not text and not logprobs:
+            return b""
+        told: Object = {"content_index": part.place, "delta": text, **part.where}
+        if part.started.kind == "refusal":
+            return self._event("response.refusal.delta", **told)
+        return self._event("response.output_text.delta", **told, logprobs=list(logprobs))
+
+    def _reasoning(self, part: _Open, text: str, signature: str | None) -> bytes:
+        if signature is not None:
+            part.signature = signature
+        if not text or part.started.is_redacted:
+            return b""
+        opened = b""
+        if not part.words:
+            empty = {"type": "summary_text", "text": ""}
+            opened = self._event("response.reasoning_summary_part.added", summary_index=0, part=empty, **part.where)
+        part.words.append(text)
+        return opened + self._event("response.reasoning_summary_text.delta", summary_index=0, delta=text, **part.where)
+
+    def _part_ended(self, part: _Open) -> bytes:
+        match part.started.kind:
+            case "text" | "refusal":
+                return self._content_ended(part)
+            case "reasoning":
+                return self._reasoning_ended(part)
+            case "tool_call":
+                done = self._event(
+                    "response.function_call_arguments.done", name=part.started.name, arguments=part.text, **part.where
+                )
+                return done + self._item_done(part.output_index, {**part.item, "arguments": part.text, "status": "completed"})
+            case _:
+                assert_never(part.started.kind)
+
+    def _content_ended(self, part: _Open) -> bytes:
+        content = _content(part)
+        part.item["content"][part.place] = content
+        told: Object = {"content_index": part.place, **part.where}
+        if part.started.kind == "refusal":
+            done = self._event("response.refusal.done", refusal=part.text, **told)
+        else:
+            done = self._event("response.output_text.done", text=part.text, logprobs=part.logprobs, **told)
+        return done + self._event("response.content_part.done", part=content, **told)
+
+    def _reasoning_ended(self, part: _Open) -> bytes:
+        done = b""
+        if part.words:
+            whole = {"type": "summary_text", "text": part.text}
+            done = self._event("response.reasoning_summary_text.done", summary_index=0, text=part.text, **part.where)
+            done += self._event("response.reasoning_summary_part.done", summary_index=0, part=whole, **part.where)
+        item = encode_reasoning(ReasoningPart(part.text, part.signature, extra={"id": part.item["id"]}))
+        return done + self._item_done(part.output_index, item)
+
+    def _item_done(self, at: int, item: Object) -> bytes:
+        self._output[at] = item
+        return self._event("response.output_item.done", output_index=at, item=item)
+
+    def _close_message(self, extra: Object) -> bytes:
+        """Ends the open message. What is told of it only at the end (annotations, phase) is told here."""
+        if self._spoken is None:
+            return b""
+        at, item = self._spoken
+        self._spoken = None
+        notes = notes_of(extra)
+        content = item["content"]
+        if notes and content and content[0]["type"] == "output_text":
+            content[0] = {**content[0], "annotations": notes}
+        return self._item_done(at, {**message_item(item["id"], "completed", extra), "content": content})
+
+    def _others(self, event: Finished) -> bytes:
+        told = b""
+        for _, item in other_items(Message("assistant", extra=event.message_extra)):
+            told += self._add_item(item) + self._item_done(len(self._output) - 1, item)
+        return told
+
+
+def _content(part: _Open) -> Object:
+    kept = RefusalPart(part.text) if part.started.kind == "refusal" else TextPart(part.text)
+    return content_part(kept, part.logprobs, [])
+
+
+def encode_stream_error(error: JackfieldError, *, sequence_number: int = 0) -> bytes:
+    """An error as an event of a stream that has already begun, also one that was relayed. The stream must end after it.
+
+    The words stand twice, since clients look for them in either place: flat, as documented, and under `error`.
+    """
+    told = error_object(error)
+    flat = {name: told[name] for name in ("code", "message", "param")}
+    value = {"type": "error", "sequence_number": sequence_number, **flat, "error": told}
+    return sse.encode(_encode(value), "error")
+
+
+def failed_response(error: JackfieldError, *, id: str, created: int, model: str) -> Object:
+    """A response that ended in `error`, for who keeps responses: the API knows two codes for what is not the caller's fault."""
+    code = "rate_limit_exceeded" if isinstance(error, RateLimited) else "server_error"
+    frame = response_frame(id=id, created=created, model=model, echo={})
+    return frame | {"status": "failed", "error": {"code": code, "message": error_object(error)["message"]}}
