@@ -7,7 +7,7 @@ from jackfield.dialects.gemini_errors import decode_error, encode_error, in_band
 from jackfield.dialects.gemini_relay import StreamRelay
 from jackfield.dialects.gemini_reply import decode_reply, encode_reply, is_empty, reply_error
 from jackfield.dialects.gemini_request import decode_request, encode_request
-from jackfield.dialects.gemini_splice import fill_in, method_path, splice_request
+from jackfield.dialects.gemini_splice import fill_in, method, splice_request
 from jackfield.dialects.gemini_stream import StreamDecoder, StreamEncoder
 from jackfield.dialects.gemini_usage import reply_usage
 
@@ -29,7 +29,7 @@ __all__ = [
     "fill_in",
     "in_band_error",
     "is_empty",
-    "method_path",
+    "method",
     "reply_error",
     "reply_usage",
     "splice_request",

@@ -19,13 +19,13 @@ Fields = Mapping[str, msgspec.Raw]
 
 
 def splice_request(fields: Fields, *, model: str | None = None, stream: bool = False) -> bytes:
-    """The body to send. `model` and `stream` change nothing here: `method_path` puts them into the address."""
+    """The body to send. `model` and `stream` change nothing here: the address tells them."""
     return _encode({name: value for name, value in fields.items() if name not in _BESIDE})
 
 
-def method_path(model: str, *, stream: bool) -> str:
-    """Relative to the API's root, as events rather than as an array."""
-    return f"models/{model}:streamGenerateContent?alt=sse" if stream else f"models/{model}:generateContent"
+def method(*, stream: bool) -> str:
+    """What is called on the model: a stream comes as events rather than as an array."""
+    return "streamGenerateContent?alt=sse" if stream else "generateContent"
 
 
 def fill_in(fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from jackfield.core.contracts import RawReply
 from jackfield.core.errors import JackfieldError, NotSupported
 from jackfield.core.events import ChatReply, Event, Started, unfold
-from jackfield.providers.http_source import HttpSource
+from jackfield.providers.http_source import Calls
 
 _log = logging.getLogger("jackfield.providers")
 STREAM_TYPES = (b"text/event-stream",)
@@ -37,7 +37,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def chat_events(
-    source: HttpSource,
+    source: Calls,
     path: str,
     body: bytes,
     reading: Reading,
@@ -60,7 +60,7 @@ async def chat_events(
 
 
 async def _events(
-    source: HttpSource, reply: RawReply, reading: Reading, model: str, warnings: Sequence[str]
+    source: Calls, reply: RawReply, reading: Reading, model: str, warnings: Sequence[str]
 ) -> AsyncGenerator[Event, None]:
     """Some servers answer a stream request with one JSON body: what came decides, not what was asked for."""
     try:

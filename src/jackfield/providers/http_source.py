@@ -7,6 +7,7 @@ Knows where requests go and what is sent with each; bodies are opaque here. What
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from jackfield.core.contracts import ProviderCard, RawReply
 from jackfield.core.errors import JackfieldError
@@ -22,6 +23,17 @@ FIXED_HEADERS: Mapping[str, str] = {"accept": "application/json, text/event-stre
 
 Refuse = Callable[[RawReply], Awaitable[JackfieldError]]
 """From an answer of status 300 or more to its error; reads and closes the answer."""
+
+
+class Calls(Protocol):
+    """What the calls of a provider go through: one source, or several that take turns."""
+
+    async def post(
+        self, path: str, body: bytes, *, model: str | None, headers: Mapping[str, str] | None = None
+    ) -> RawReply: ...
+    async def get(self, path: str, *, operation: str | None = None) -> RawReply: ...
+    def failed(self, error: JackfieldError, operation: str, model: str | None) -> JackfieldError: ...
+    async def aclose(self) -> None: ...
 
 
 class HttpSource:
