@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 _CONTEXT = re.compile(
-    r"context_length_exceeded|exceed_context_size|maximum context length|context (?:size|length|window)"
+    r"context_length_exceeded|exceed_context_size|maximum context length|context (?:size|length|window|limit)"
     r"|prompt is too long|input is too long|too many (?:input )?tokens|reduce the length|max_model_len"
     r"|string_above_max_length|exceeds? the (?:model'?s )?(?:maximum )?(?:number of )?(?:input )?tokens?",
     re.IGNORECASE,
