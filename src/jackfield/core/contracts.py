@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from jackfield.core.events import Event
+from jackfield.core.errors import JackfieldError
+from jackfield.core.events import ChatReply, Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import (
     ChatRequest,
@@ -73,12 +74,14 @@ class RawCall(msgspec.Struct):
 
     `path` is relative to the API's root ("chat/completions"). `model` replaces the body's model, None keeps the provider's
     default. For a stream the provider asks upstream for a usage chunk whether or not the client did; who relays takes it out.
+    `headers` are those of the client that belong to its request's form ("anthropic-beta"), names in lower case.
     """
 
     path: str
     fields: dict[str, msgspec.Raw]
     model: str | None
     stream: bool
+    headers: dict[str, str] = {}
 
 
 class RawReply(Protocol):
@@ -214,6 +217,43 @@ class ReportsCredit(Protocol):
 class FineTunes(Protocol):
     async def start_tuning(self, model: str, file_id: str) -> str: ...
     async def tuning_status(self, job_id: str) -> Mapping[str, Any]: ...
+
+
+class BatchTask(msgspec.Struct, frozen=True):
+    """One request of a batch. `id` is the caller's own, unique in its batch."""
+
+    id: str
+    request: ChatRequest
+
+
+class BatchState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far a batch has come. `counts` by outcome, in the provider's words; times in Unix seconds, 0 if not told."""
+
+    id: str
+    state: Literal["running", "cancelling", "ended"]
+    counts: dict[str, int] = {}
+    created: int = 0
+    expires: int = 0
+
+
+class BatchOutcome(msgspec.Struct, frozen=True):
+    """What became of one task: exactly one of `reply` and `error`. Outcomes come in any order."""
+
+    id: str
+    reply: ChatReply | None = None
+    error: JackfieldError | None = None
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Answers many requests at its leisure, usually for less. All raise NotFound for a batch that is not there."""
+
+    async def start_batch(self, tasks: Sequence[BatchTask]) -> BatchState: ...
+    async def batch_state(self, batch_id: str) -> BatchState: ...
+    async def cancel_batch(self, batch_id: str) -> BatchState: ...
+    def batch_outcomes(self, batch_id: str) -> AsyncIterator[BatchOutcome]:
+        """Raises Conflict while the batch is running."""
+        ...
 
 
 class ProviderCard(msgspec.Struct, frozen=True):
