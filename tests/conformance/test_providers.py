@@ -1,11 +1,13 @@
 """Every provider keeps every law: each preset row against a fake upstream, the scripted player, and the engine in process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from fake_assistants import fake_assistant
+from jackfield.core.contracts import Provider
 from jackfield.providers.command_line import command_types
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
@@ -13,6 +15,8 @@ from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import load_registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
+from jackfield.testing.fake_gemini import FakeGemini
+from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
 
@@ -26,6 +30,10 @@ SCRIPT = [
     {"match": "weather", "tool_calls": [{"name": "get_weather", "arguments": {"city": "Paris"}}], "times": 2},
     {"match": "weather", "text": "The weather in Paris is sunny."},
 ]
+NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
+    "gemini": (FakeGemini, {}),
+    "vertex": (FakeGemini, {"project": "a-project"}),
+}
 COMMANDS = [kind.card.id for kind in command_types()]
 
 
@@ -49,6 +57,16 @@ async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
         await check_provider(lambda: kind.create(config, tools), upstream=fake, canary=CANARY)
 
 
+@pytest.mark.behaviour("PROV-28", "PROV-33")
+@pytest.mark.parametrize("id_", sorted(NATIVE))
+async def test_every_native_provider_keeps_every_law(id_: str, tools: FakeTools) -> None:
+    fake_of, more = NATIVE[id_]
+    kind = load_registrar(plugins=False).get(id_)
+    async with fake_of() as fake:
+        config = {"base_url": fake.root_url, "api_key": "env:CANARY", **more}
+        await check_provider(lambda: cast("Provider", kind.create(config, tools)), upstream=fake, canary=CANARY)
+
+
 async def test_the_scripted_player_keeps_every_law(tools: FakeTools) -> None:
     await check_provider(lambda: Scripted.create({"replies": SCRIPT}, tools), keeps_limits=True)
 
@@ -69,4 +87,4 @@ async def test_every_program_keeps_every_law(id_: str, tools: FakeTools, tmp_pat
 
 
 def test_every_type_that_ships_is_covered_here() -> None:
-    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, "local", "scripted", *COMMANDS}
+    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, "local", "scripted", *COMMANDS, *DIRECT}

@@ -1,18 +1,25 @@
 """What ships with jackfield: every row of presets.toml, the engine in this process, and the scripted player."""
 
 from jackfield.providers.command_line import command_types
+from jackfield.providers.gemini import Gemini
+from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import Registrar
 from jackfield.providers.scripted import Scripted
+from jackfield.providers.vertex import Vertex
 
 
 def register(registrar: Registrar) -> None:
     """Takes the built-in provider types in, through the same registrar as any plugin."""
     for preset in load_presets().values():
         registrar.register(preset_type(preset))
+    registrar.register(Gemini)
+    registrar.register(Vertex)
     registrar.register(LocalLlama)
+    registrar.register(LlamaDirect)
+    registrar.register(BitnetDirect)
     registrar.register(Scripted)
     for command in command_types():
         registrar.register(command)

@@ -24,6 +24,7 @@ _STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 _REASONS = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+DEFAULT_MODELS = ("gemini-flash-latest", "gemini-2.5-flash", "gemini-embedding-001")
 SIGNATURE = "RmFrZSBzaWduYXR1cmU="
 TOKEN = "fake-google-token"  # noqa: S105 - nobody's
 
@@ -40,7 +41,7 @@ class FakeGemini(FakeServer):
 
     def __init__(
         self,
-        models: Sequence[str | Mapping[str, Any]] = ("gemini-flash-latest", "fake-model"),
+        models: Sequence[str | Mapping[str, Any]] = (*DEFAULT_MODELS, "fake-model"),
         *,
         require_key: str | None = None,
         behaviour: Behaviour | None = None,
