@@ -18,6 +18,7 @@ from jackfield.core.requests import (
     ChatRequest,
     EmbedReply,
     EmbedRequest,
+    ImageEditRequest,
     ImageReply,
     ImageRequest,
     ModerateReply,
@@ -26,8 +27,10 @@ from jackfield.core.requests import (
     RerankRequest,
     SpeakReply,
     SpeakRequest,
+    StoredFile,
     TranscribeReply,
     TranscribeRequest,
+    Upload,
 )
 
 ProviderKind = Literal["api", "decentralized", "local", "p2p"]
@@ -163,6 +166,11 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class EditsImages(Protocol):
+    async def edit_image(self, request: ImageEditRequest) -> ImageReply: ...
+
+
+@runtime_checkable
 class Transcribes(Protocol):
     async def transcribe(self, request: TranscribeRequest) -> TranscribeReply: ...
 
@@ -215,8 +223,24 @@ class ReportsCredit(Protocol):
 
 @runtime_checkable
 class FineTunes(Protocol):
-    async def start_tuning(self, model: str, file_id: str) -> str: ...
-    async def tuning_status(self, job_id: str) -> Mapping[str, Any]: ...
+    async def start_tuning(self, model: str, file_id: str) -> str:
+        """Starts to train `model` on an uploaded file; the job's id."""
+        ...
+
+    async def tuning_status(self, job_id: str) -> Mapping[str, Any]:
+        """At least `status` (the source's word) and `fine_tuned_model`: the name to plug, None until there is one."""
+        ...
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """Files that a source keeps for later requests: batches, training, documents."""
+
+    async def upload_file(self, upload: Upload, purpose: str) -> StoredFile: ...
+    async def list_files(self) -> tuple[StoredFile, ...]: ...
+    async def file_info(self, file_id: str) -> StoredFile: ...
+    async def read_file(self, file_id: str) -> bytes: ...
+    async def delete_file(self, file_id: str) -> None: ...
 
 
 class BatchTask(msgspec.Struct, frozen=True):
@@ -253,6 +277,36 @@ class Batches(Protocol):
     async def cancel_batch(self, batch_id: str) -> BatchState: ...
     def batch_outcomes(self, batch_id: str) -> AsyncIterator[BatchOutcome]:
         """Raises Conflict while the batch is running."""
+        ...
+
+
+@runtime_checkable
+class ListsBatches(Protocol):
+    async def list_batches(self) -> tuple[BatchState, ...]:
+        """Those that the source still knows, whoever started them."""
+        ...
+
+
+class SearchWish(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which models to look for: words in a name, who serves them, what goes in or comes out ("text", "image", "audio")."""
+
+    query: str = ""
+    provider: str | None = None
+    modality: str | None = None
+    limit: int = 20
+
+
+@runtime_checkable
+class SearchesModels(Protocol):
+    async def search_models(self, wish: SearchWish) -> tuple[ModelProfile, ...]:
+        """Only models that are known to fit; the best known first."""
+        ...
+
+
+@runtime_checkable
+class ReportsGenerations(Protocol):
+    async def generation(self, generation_id: str) -> Mapping[str, Any]:
+        """What the source says of an answer it gave: at least `tokens_prompt`, `tokens_completion` and `total_cost`."""
         ...
 
 

@@ -141,6 +141,26 @@ class ImageRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     extra: Extra = msgspec.field(default_factory=dict)
 
 
+class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file on its way out. `media_type` None: told by the name's ending."""
+
+    filename: str
+    content: bytes
+    media_type: str | None = None
+
+
+class ImageEditRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Change `images` as the prompt says, within the transparent part of `mask` if there is one."""
+
+    prompt: str
+    images: tuple[Upload, ...]
+    mask: Upload | None = None
+    model: str | None = None
+    count: int = 1
+    size: str | None = None
+    extra: Extra = msgspec.field(default_factory=dict)
+
+
 class DrawnImage(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str | None = None
     data: str | None = None
@@ -177,3 +197,14 @@ class SpeakRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 class SpeakReply(msgspec.Struct, frozen=True):
     audio: bytes
     media_type: str
+
+
+class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that a source keeps. `created` is Unix seconds."""
+
+    id: str
+    filename: str
+    size_bytes: int = 0
+    purpose: str = ""
+    created: int = 0
+    extra: Extra = msgspec.field(default_factory=dict)

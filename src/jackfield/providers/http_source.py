@@ -97,22 +97,38 @@ class HttpSource:
         """A look, with its own short times. Raises as `post` does; `operation` is its name in the log."""
         return await self._checked("GET", path, b"", operation or path, headers)
 
+    async def fetch(self, path: str, *, operation: str | None = None, headers: Mapping[str, str] | None = None) -> RawReply:
+        """A GET of something large or slow, with the slot's own times. Raises as `post` does."""
+        return await self._checked("GET", path, b"", operation or path, headers, self._timeouts)
+
     async def delete(self, path: str, body: bytes = b"", *, operation: str | None = None) -> RawReply:
         """Raises as `post` does."""
         return await self._checked("DELETE", path, body, operation or path, None)
 
     async def look(
-        self, path: str, *, method: str = "GET", body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts = LOOK_TIMEOUTS,
     ) -> RawReply:
         """Any status comes back, and errors come as they are: for who tells more from them."""
-        reply: RawReply = await self._http.send(self._head(method, path, headers), body, LOOK_TIMEOUTS)
+        reply: RawReply = await self._http.send(self._head(method, path, headers), body, timeouts)
         return reply
 
     async def _checked(
-        self, method: str, path: str, body: bytes, operation: str, headers: Mapping[str, str] | None
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        operation: str,
+        headers: Mapping[str, str] | None,
+        timeouts: Timeouts = LOOK_TIMEOUTS,
     ) -> RawReply:
         try:
-            reply = await self.look(path, method=method, body=body, headers=headers)
+            reply = await self.look(path, method=method, body=body, headers=headers, timeouts=timeouts)
             if reply.status >= 300:
                 raise await self._refuse(reply)
         except JackfieldError as error:
