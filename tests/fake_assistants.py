@@ -47,9 +47,27 @@ print()
 def fake_assistant(folder: Path, id_: str) -> tuple[str, dict[str, Any]]:
     """Writes the program for a provider id into `folder`. Gives its name and the config to plug it with."""
     name = command_rows()[id_].program if id_ != OWN_COMMAND else "my-assistant"
-    path = folder / name
-    path.write_text(f"#!{sys.executable}\n{BRAIN}{SPOKEN.get(id_, PLAIN)}", encoding="utf-8")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    path = _write(folder, name, BRAIN + SPOKEN.get(id_, PLAIN))
     if id_ == OWN_COMMAND:
         return name, {"command": [str(path)], "hosts": []}
     return name, {"base_url": "http://127.0.0.1:9"}
+
+
+def fake_llama(folder: Path, name: str) -> None:
+    """llama.cpp's program, which takes its prompt as an argument."""
+    brain = BRAIN.replace("sys.stdin.read().strip()", 'sys.argv[sys.argv.index("-p") + 1] if "-p" in sys.argv else ""')
+    help_ = """if "--help" in sys.argv:
+    print("-m -t -c -n --temp --top-p --top-k --seed -sys -p -f -cnv -st --no-display-prompt")
+    sys.exit()
+"""
+    cut = """limit = int(sys.argv[sys.argv.index("-n") + 1]) if "-n" in sys.argv else None
+words = words[:limit]
+"""
+    _write(folder, name, brain + help_ + cut + PLAIN.replace("print()", 'print(" [end of text]")'))
+
+
+def _write(folder: Path, name: str, body: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!{sys.executable}\n{body}", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from fake_assistants import fake_assistant
+from fake_assistants import fake_assistant, fake_llama
 from jackfield.core.contracts import Provider
 from jackfield.providers.command_line import command_types
+from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.presets import load_presets
@@ -35,6 +36,7 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
     "vertex": (FakeGemini, {"project": "a-project"}),
 }
 COMMANDS = [kind.card.id for kind in command_types()]
+DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 
 
 @pytest.fixture
@@ -84,6 +86,13 @@ async def test_every_program_keeps_every_law(id_: str, tools: FakeTools, tmp_pat
     kind = {kind.card.id: kind for kind in command_types()}[id_]
     assert (tmp_path / name).exists()
     await check_provider(lambda: kind.create(config, tools))
+
+
+@pytest.mark.parametrize("id_", DIRECT)
+async def test_llama_s_program_keeps_every_law(id_: str, tools: FakeTools, tmp_path: Path) -> None:
+    fake_llama(tmp_path, DIRECT[id_].programs[0])
+    tools.environ = {"PATH": str(tmp_path)}
+    await check_provider(lambda: DIRECT[id_].create({"model": str(DEMO_MODEL)}, tools))
 
 
 def test_every_type_that_ships_is_covered_here() -> None:

@@ -106,7 +106,9 @@ class CommandLine:
         """One run of the program; leaving the block ends its process group."""
         model = request.model or self._config.model
         check_fit(request, model or self._row.program, self.card.id, self.capabilities, None)
-        system, prompt = self._asked(request)
+        system, prompt = asked_of(request, self.card.id)
+        if system is not None and not self._row.takes("system"):
+            system, prompt = None, f"{system}\n\n{prompt}"
         argv = self._argv(model, system, prompt)
         stdin = prompt.encode(errors="replace") if self._row.prompt == "stdin" else b""
         warnings = _not_passed_on(request.generation)
@@ -172,20 +174,18 @@ class CommandLine:
         values = {"model": model, "system": system, "prompt": prompt, "base_url": self._config.base_url}
         return [self._program(), *self._row.arguments(values)]
 
-    def _asked(self, request: ChatRequest) -> tuple[str | None, str]:
-        """The system prompt, where the program takes one apart, and the conversation as one text."""
-        _refuse_what_is_not_text(request, self.card.id)
-        system = "\n\n".join(message.text for message in request.messages if message.role in ("system", "developer"))
-        turns = [message for message in request.messages if message.role not in ("system", "developer")]
-        prompt = transcript(turns)
-        if not system:
-            return None, prompt
-        return (system, prompt) if self._row.takes("system") else (None, f"{system}\n\n{prompt}")
-
     def _check_gate(self) -> None:
         """Prompts leave with the program: the gate is asked as for any socket of ours. Raises EgressDenied."""
         for host in self._hosts:
             self._gate.check(host.rpartition(":")[0] or host)
+
+
+def asked_of(request: ChatRequest, provider: str) -> tuple[str | None, str]:
+    """What there is of a system prompt, and the conversation as one text. Raises NotSupported for what is no text."""
+    _refuse_what_is_not_text(request, provider)
+    system = "\n\n".join(message.text for message in request.messages if message.role in ("system", "developer"))
+    turns = [message for message in request.messages if message.role not in ("system", "developer")]
+    return system or None, transcript(turns)
 
 
 def transcript(turns: Collection[Message]) -> str:
@@ -242,9 +242,14 @@ def _own_row(config: CommandConfig) -> CommandRow:
     return row
 
 
+def environ_of(environ: Mapping[str, str], further: Collection[str] = ()) -> dict[str, str]:
+    """What a program is given of the person's variables: what all programs need, and `further` names or beginnings (ABC_*)."""
+    patterns = (*ALWAYS_GIVEN, *further)
+    return {name: text for name, text in environ.items() if any(fnmatch.fnmatchcase(name.upper(), each) for each in patterns)}
+
+
 def _environ(row: CommandRow, config: CommandConfig, environ: Mapping[str, str], key: str | None) -> dict[str, str]:
-    patterns = (*ALWAYS_GIVEN, *row.environ, *config.environ)
-    given = {name: text for name, text in environ.items() if any(fnmatch.fnmatchcase(name.upper(), each) for each in patterns)}
+    given = environ_of(environ, (*row.environ, *config.environ))
     if config.base_url is not None and row.base_url is not None:
         given[row.base_url] = config.base_url
     if key is not None and row.key is not None:

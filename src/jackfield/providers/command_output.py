@@ -69,22 +69,33 @@ class Pieces:
 
 
 class TextOutput:
-    """The output is the answer. UTF-8, cut anywhere; trailing white space is the program's, not the answer's."""
+    """The output is the answer. UTF-8, cut anywhere; white space and the `end_mark` at its end are the program's own."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, end_mark: str = "") -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pieces = Pieces(model)
+        self._end_mark = end_mark
         self._held = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         text = self._held + self._decoder.decode(chunk)
-        said = text.rstrip()
+        said = text[: self._sure(text)]
         self._held = text[len(said) :]
         yield from self._pieces.text(said)
 
     def finish(self) -> Iterator[Event]:
-        yield from self._pieces.text(self._decoder.decode(b"", True).rstrip())
+        rest = (self._held + self._decoder.decode(b"", True)).rstrip()
+        yield from self._pieces.text(rest.removesuffix(self._end_mark).rstrip() if self._end_mark else rest)
         yield from self._pieces.end()
+
+    def _sure(self, text: str) -> int:
+        """How much of `text` is the answer's, whatever comes: not what may be the beginning of its end."""
+        end = len(text.rstrip())
+        mark = self._end_mark
+        for size in range(min(len(mark), end), 0, -1):
+            if text[:end].endswith(mark[:size]):
+                return len(text[: end - size].rstrip())
+        return end
 
 
 class LineOutput:

@@ -40,7 +40,7 @@ DEFAULT_CONTEXT = 8192
 _QUIRKS = ChatQuirks(reasoning_field="reasoning_content", extra_fields=("*",))
 _ERROR = '{"error":'
 _log = logging.getLogger("jackfield.providers")
-_ALIASES: Mapping[str, str] = {
+LLAMA_ALIASES: Mapping[str, str] = {
     "model_id": "model",
     "path": "model",
     "model_path": "model",
@@ -98,7 +98,7 @@ class LocalLlama:
         hint="install the engine with: pip install 'jackfield[local]'",
         limits=("GGUF text models", "one model per slot", "embeddings only with `embedding: true`, and then no chat"),
         config_keys=LocalConfig.__struct_fields__,
-        config_aliases=dict(_ALIASES),
+        config_aliases=dict(LLAMA_ALIASES),
     )
 
     def __init__(self, config: LocalConfig, generation: Generation, models_dir: str | None) -> None:
@@ -126,7 +126,7 @@ class LocalLlama:
     @classmethod
     def create(cls, config: Mapping[str, Any], tools: ProviderTools) -> Self:
         """No I/O: whether the file exists is seen by `probe` or the first request. Raises BadRequest naming the key."""
-        read, generation = read_config(LocalConfig, config, cls.card.id, _ALIASES)
+        read, generation = read_config(LocalConfig, config, cls.card.id, LLAMA_ALIASES)
         if not read.enabled:
             raise NotAllowed("it is switched off: set `enabled: true` in its settings to use it", provider=cls.card.id)
         for name in ("threads", "context_length", "parallel", "batch"):

@@ -1,0 +1,34 @@
+"""Windows paths inside WSL, there and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jackfield.providers.wsl_paths import is_windows_path, is_wsl, to_windows, to_wsl
+
+
+@pytest.mark.behaviour("LOCL-08")
+@pytest.mark.parametrize(
+    ("windows", "linux"),
+    [(r"D:\models\x.gguf", "/mnt/d/models/x.gguf"), (r"C:\a b\ü.gguf", "/mnt/c/a b/ü.gguf"), ("c:/x", "/mnt/c/x")],
+)
+def test_a_drive_is_a_mount(windows: str, linux: str) -> None:
+    assert is_windows_path(windows)
+    assert to_wsl(windows) == linux
+    assert to_windows(linux).lower() == windows.replace("/", "\\").lower()
+
+
+@given(st.lists(st.text("abcXYZ 0._-ü", min_size=1), min_size=1, max_size=4), st.sampled_from("CDZ"))
+def test_there_and_back(names: list[str], drive: str) -> None:
+    path = f"{drive}:\\" + "\\".join(names)
+    assert to_windows(to_wsl(path)) == path
+
+
+@pytest.mark.parametrize("path", ["/home/me/x.gguf", "x.gguf", "./D:x", ""])
+def test_any_other_path_stays(path: str) -> None:
+    assert to_wsl(path) == path
+
+
+def test_a_kernel_of_wsl_says_so() -> None:
+    assert is_wsl("Linux version 5.15.153.1-microsoft-standard-WSL2 (gcc ...)")
+    assert not is_wsl("Linux version 6.1.0-18-amd64 (debian-kernel@lists.debian.org)")
