@@ -12,7 +12,7 @@ from jackfield.dialects.anthropic_messages_reply import decode_reply, encode_rep
 from jackfield.dialects.anthropic_messages_request import encode_count, encode_request
 from jackfield.dialects.anthropic_messages_splice import splice_request
 from jackfield.dialects.anthropic_messages_stream import StreamDecoder
-from jackfield.dialects.anthropic_messages_usage import reply_usage
+from jackfield.dialects.anthropic_messages_usage import decode_count, reply_usage
 
 NAME = "anthropic_messages"
 PATH = "messages"
@@ -34,6 +34,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "StreamRelay",
+    "decode_count",
     "decode_error",
     "decode_reply",
     "decode_request",

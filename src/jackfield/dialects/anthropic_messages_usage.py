@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from jackfield.core.errors import Malformed
 from jackfield.core.usage import Usage
 from jackfield.dialects.json_value import Object, present, rest
 
@@ -51,6 +52,18 @@ def encode_usage(usage: Usage | None) -> Object:
         value[_DETAILS] = {"thinking_tokens": used.reasoning_tokens}
     known = ("cache_creation", "server_tool_use", "service_tier", "inference_geo", "speed")
     return value | {name: used.extra[name] for name in known if name in used.extra}
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
+def decode_count(body: bytes) -> int:
+    """The answer to a question for a count. Raises Malformed."""
+    try:
+        return msgspec.json.decode(body, type=_Counted).input_tokens
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed(f"the token count is not what it should be: {error}") from None
 
 
 class _UsageOnly(msgspec.Struct, gc=False):

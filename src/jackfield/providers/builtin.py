@@ -1,5 +1,6 @@
 """What ships with jackfield: every row of presets.toml, the engine in this process, and the scripted player."""
 
+from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.command_line import command_types
 from jackfield.providers.gemini import Gemini
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
@@ -17,6 +18,7 @@ def register(registrar: Registrar) -> None:
         registrar.register(preset_type(preset))
     registrar.register(Gemini)
     registrar.register(Vertex)
+    registrar.register(Anthropic)
     registrar.register(LocalLlama)
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)

@@ -1,0 +1,130 @@
+"""What is known of Claude models: documented rows, and what the vendor's own list tells, which counts more.
+
+Knows facts and how the list spells them. It makes no request; unknown models get no facts and the mildest assumptions.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+
+from jackfield.core.errors import Malformed
+from jackfield.core.profiles import ModelProfile
+from jackfield.dialects.anthropic_messages import MessagesQuirks
+from jackfield.providers.model_list import decode_models
+
+
+class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row of anthropic_models.toml. Token counts in tokens; None is unknown."""
+
+    match: str = "*"
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    reasoning: bool | None = None
+    sampling: bool = True
+    thinking: Literal["budget", "adaptive", "none"] = "budget"
+    schemas: bool = True
+
+
+class ListedModel(msgspec.Struct, frozen=True):
+    """A model of the list: its profile, and what of the quirks the list tells."""
+
+    profile: ModelProfile
+    told: dict[str, Any]
+
+
+class ModelPage(msgspec.Struct, frozen=True):
+    """One page of the list. `following` is the id to go on after, None on the last page."""
+
+    models: tuple[ListedModel, ...]
+    following: str | None
+
+
+@cache
+def _rows() -> tuple[ModelFacts, ...]:
+    text = files("jackfield.providers").joinpath("anthropic_models.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text)["models"], tuple[ModelFacts, ...])
+
+
+@cache
+def facts_of(model: str) -> ModelFacts:
+    """The documented facts of a model; for an unknown one a row that knows nothing."""
+    return next((row for row in _rows() if fnmatchcase(model, row.match)), ModelFacts())
+
+
+def quirks_of(model: str, told: Mapping[str, Any], *, sampling: bool, extra_fields: tuple[str, ...]) -> MessagesQuirks:
+    """What may be sent for this model. `sampling` False: the version of the API that is spoken has no such parameters."""
+    known = facts_of(model)
+    quirks = {"sampling": known.sampling, "thinking": known.thinking, "schemas": known.schemas, **told}
+    quirks["sampling"] = quirks["sampling"] and sampling
+    return MessagesQuirks(extra_fields=extra_fields, **quirks)
+
+
+def profile_of(model: str, source: str | None = None) -> ModelProfile:
+    """The profile that is documented, without asking anybody."""
+    known = facts_of(model)
+    is_known = known.match != "*"
+    return ModelProfile(
+        model,
+        context_length=known.context_length,
+        max_output_tokens=known.max_output_tokens,
+        reasoning=known.reasoning,
+        vision=True if is_known else None,
+        tools=True if is_known else None,
+        source=source,
+    )
+
+
+def read_page(body: bytes, source: str) -> ModelPage:
+    """A page of the list: the vendor's, or that of an OpenAI-like server. Raises Malformed."""
+    profiles = decode_models(body, source)
+    whole = msgspec.json.decode(body)
+    fields = whole if isinstance(whole, dict) else {}
+    entries = fields.get("data", fields.get("models"))
+    listed = tuple(_listed(profile, entry) for profile, entry in zip(profiles, entries or [], strict=False))
+    following = fields.get("last_id") if fields.get("has_more") is True else None
+    if following is not None and not isinstance(following, str):
+        raise Malformed("the model list says that there is more, but not after which id")
+    return ModelPage(listed, following)
+
+
+def _listed(profile: ModelProfile, entry: Any) -> ListedModel:
+    told = entry.get("capabilities") if isinstance(entry, dict) else None
+    capabilities: dict[str, Any] = told if isinstance(told, dict) else {}
+    known = profile_of(profile.id)
+    facts = {
+        "vision": _supports(capabilities, "image_input"),
+        "reasoning": _supports(capabilities, "thinking"),
+        "json_mode": _supports(capabilities, "structured_outputs"),
+    }
+    for name in ("context_length", "max_output_tokens", "vision", "tools", "reasoning", "json_mode"):
+        facts[name] = next(
+            (value for value in (facts.get(name), getattr(profile, name), getattr(known, name)) if value is not None), None
+        )
+    return ListedModel(msgspec.structs.replace(profile, **facts), _quirks_told(capabilities))
+
+
+def _supports(capabilities: Mapping[str, Any], *path: str) -> bool | None:
+    """What `{"thinking": {"types": {"adaptive": {"supported": true}}}}` tells of such a path; None if nothing."""
+    found: Any = capabilities
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    supported = found.get("supported") if isinstance(found, dict) else None
+    return supported if isinstance(supported, bool) else None
+
+
+def _quirks_told(capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if (schemas := _supports(capabilities, "structured_outputs")) is not None:
+        told["schemas"] = schemas
+    if _supports(capabilities, "thinking", "types", "adaptive"):
+        told["thinking"] = "adaptive"
+    elif _supports(capabilities, "thinking", "types", "enabled"):
+        told["thinking"] = "budget"
+    elif _supports(capabilities, "thinking") is False:
+        told["thinking"] = "none"
+    return told
