@@ -8,7 +8,6 @@ import pytest
 
 from fake_assistants import fake_assistant, fake_llama
 from jackfield.core.contracts import Provider
-from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.command_line import command_types
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
@@ -17,9 +16,8 @@ from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import load_registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
-from jackfield.testing.fake_gemini import FakeGemini
-from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fake_anthropic import FakeAnthropic
+from jackfield.testing.fake_gemini import FakeGemini
 from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
@@ -35,13 +33,11 @@ SCRIPT = [
     {"match": "weather", "text": "The weather in Paris is sunny."},
 ]
 NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
+    "anthropic": (FakeAnthropic, {"model": "claude-fake-1"}),
     "gemini": (FakeGemini, {}),
     "vertex": (FakeGemini, {"project": "a-project"}),
 }
-NATIVE: dict[str, tuple[type[Any], Callable[[], FakeServer], dict[str, Any]]] = {
-    "anthropic": (Anthropic, FakeAnthropic, {"model": "claude-fake-1"}),
-}
-"""By id: the provider, its fake, and what its config needs beside address and key."""
+"""By id: its fake, and what its config needs beside address and key."""
 COMMANDS = [kind.card.id for kind in command_types()]
 DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 
@@ -74,14 +70,6 @@ async def test_every_native_provider_keeps_every_law(id_: str, tools: FakeTools)
     async with fake_of() as fake:
         config = {"base_url": fake.root_url, "api_key": "env:CANARY", **more}
         await check_provider(lambda: cast("Provider", kind.create(config, tools)), upstream=fake, canary=CANARY)
-
-
-@pytest.mark.parametrize("id_", sorted(NATIVE))
-async def test_every_native_api_keeps_every_law(id_: str, tools: FakeTools) -> None:
-    kind, make_fake, config = NATIVE[id_]
-    async with make_fake() as fake:
-        given = {"base_url": fake.base_url, "api_key": "env:CANARY", **config}
-        await check_provider(lambda: kind.create(given, tools), upstream=fake, canary=CANARY)
 
 
 async def test_the_scripted_player_keeps_every_law(tools: FakeTools) -> None:
