@@ -32,6 +32,8 @@ class ModelProfile(msgspec.Struct, frozen=True, omit_defaults=True):
 class Capabilities(msgspec.Struct, frozen=True):
     """What a provider (with its configured model) can do, in one record; `streaming` to `max_context` are the adapter's flags.
 
+    `prefill`: asked with a last message by the assistant, it goes on after it and does not repeat it.
+
     Raises ValueError on construction for an empty protocol name or a batch size below 1.
     """
 
@@ -51,6 +53,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     max_batch_size: int = 1
     hardware_types: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("http",)
+    prefill: bool | None = None
 
     def __post_init__(self) -> None:
         if self.max_batch_size < 1:

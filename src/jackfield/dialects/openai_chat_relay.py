@@ -1,8 +1,8 @@
 """Watches the bytes of a Chat Completions stream that passes through, and changes none of them but one.
 
 Sends on what came in, at once; takes out only the usage chunk that the client did not ask for. Counts on nothing about how the
-bytes are cut. The steady state, one whole event without news, costs about half a microsecond: it is glanced at with a
-decoder that skips the text.
+bytes are cut. The steady state, one whole event of text without other news, costs about half a microsecond: it is glanced at
+with a decoder that skips all else.
 """
 
 import re
@@ -22,7 +22,15 @@ _NOT_USAGE_ONLY = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _decode = msgspec.json.Decoder().decode
 
 
+class _GlanceDelta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
 class _Glance(msgspec.Struct, gc=False):
+    delta: _GlanceDelta | None = None
     finish_reason: Any = None
     error: Any = None
 
@@ -65,11 +73,12 @@ _glance = msgspec.json.Decoder(_GlanceChunk).decode
 _look = msgspec.json.Decoder(_Chunk).decode
 
 
-def _is_quiet(chunk: bytes) -> bool:
-    """Whether `chunk` holds whole events of the usual form and no usage, error or finish reason."""
+def _count_quiet(chunk: bytes) -> int:
+    """How many events `chunk` holds, if all are whole, of the usual form, with content and no usage, error or end; else 0."""
     if chunk.find(b"\n") == len(chunk) - 2:
         return _is_quiet_event(chunk)
-    return all(map(_is_quiet_event, chunk[:-2].split(b"\n\n")))
+    events = chunk[:-2].split(b"\n\n")
+    return len(events) if all(map(_is_quiet_event, events)) else 0
 
 
 def _is_quiet_event(event: bytes) -> bool:
@@ -82,18 +91,23 @@ def _is_quiet_event(event: bytes) -> bool:
     if seen.usage is not None or seen.error or not seen.choices:
         return False
     choice = seen.choices[0]
-    return choice.finish_reason is None and not choice.error
+    delta = choice.delta
+    if delta is None or choice.finish_reason is not None or choice.error:
+        return False
+    if delta.content:
+        return True
+    return bool(delta.reasoning_content or delta.reasoning or delta.tool_calls)
 
 
 class StreamRelay:
     """`feed` every chunk and send on what it returns; `finish` once upstream has ended; then read the attributes.
 
     `has_content` turns true with the first text, reasoning, refusal or tool call: the point after which a fault can no longer
-    be hidden. `error` is the first in-band error, or Malformed for an event that cannot be read; its bytes are passed on like
-    all others.
+    be hidden. `pieces` counts the events with any; a heartbeat, a role or an empty delta is none. `error` is the first in-band
+    error, or Malformed for an event that cannot be read; its bytes are passed on like all others.
     """
 
-    __slots__ = ("_provider", "_sent", "_show_usage", "_tail", "done", "error", "finished", "has_content", "usage")
+    __slots__ = ("_provider", "_sent", "_show_usage", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool, provider: str = "") -> None:
         self._show_usage = show_usage
@@ -103,6 +117,7 @@ class StreamRelay:
         self.usage: Usage | None = None
         self.done = False
         self.has_content = False
+        self.pieces = 0
         self.finished = False
         self.error: JackfieldError | None = None
 
@@ -111,7 +126,8 @@ class StreamRelay:
 
         Raises Malformed when one event grows past sse.MAX_EVENT_BYTES.
         """
-        if self.has_content and not self._tail and chunk.endswith(b"}\n\n") and _is_quiet(chunk):
+        if self.has_content and not self._tail and chunk.endswith(b"}\n\n") and (pieces := _count_quiet(chunk)):
+            self.pieces += pieces
             return chunk
         return self._walk(chunk)
 
@@ -181,8 +197,9 @@ class StreamRelay:
     def _note_choice(self, choice: _Choice) -> None:
         if choice.finish_reason is not None:
             self._note_reason(choice.finish_reason)
-        if not self.has_content and choice.delta is not None and choice.delta.is_content:
+        if choice.delta is not None and choice.delta.is_content:
             self.has_content = True
+            self.pieces += 1
 
     def _note_reason(self, reason: Any) -> None:
         """A reason that says the answer was given up makes it broken, not finished."""

@@ -362,6 +362,10 @@ class StreamEncoder:
             case _:
                 assert_never(event)
 
+    def restarted(self, discard_chars: int) -> bytes:
+        """A chunk without content whose field `jackfield` says that all text so far is void: a client discards it."""
+        return self._chunk({}, None, {}, {"jackfield": {"restarted": True, "discard_chars": discard_chars}})
+
     def end(self) -> bytes:
         """The usage chunk, if it was asked for and is known, and the end mark."""
         if not self._include_usage or self._usage is None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from time import perf_counter
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from jackfield.core.contracts import Provider, RawReply
 from jackfield.core.errors import JackfieldError, StreamBroken
@@ -32,6 +32,9 @@ from jackfield.core.requests import ChatRequest
 from jackfield.gateway.call import Call
 from jackfield.gateway.dialect import Encoder
 
+if TYPE_CHECKING:
+    from jackfield.gateway.continuation import Said
+
 DRAIN_WITHIN_S = 1.0
 STOPPED_EARLY = "the source stopped in the middle of its answer; ask again, or another slot"
 
@@ -47,9 +50,18 @@ class PlainAnswer(Protocol):
 
 
 class StreamAnswer(Protocol):
-    """A streamed answer. `is_last` becomes true with the chunk that completes it."""
+    """A streamed answer. `is_last` becomes true with the chunk that completes it; `pieces` counts its events with content.
+
+    `can_be_late` is false while nothing can be told from silence. `said` is what another source needs to go on with it.
+    """
 
     is_last: bool
+    said: "Said | None"
+
+    @property
+    def pieces(self) -> int: ...
+    @property
+    def can_be_late(self) -> bool: ...
 
     async def chunk(self, call: Call) -> bytes:
         """The next bytes for the client, perhaps empty; never called again once `is_last`. Raises any JackfieldError."""
@@ -109,12 +121,18 @@ class FoldedPlain:
 class PassedStream:
     """The upstream's own stream, watched while it passes."""
 
-    __slots__ = ("_relay", "_reply", "is_last")
+    __slots__ = ("_relay", "_reply", "is_last", "said")
+    can_be_late = True
 
     def __init__(self, reply: RawReply, call: Call, provider: str) -> None:
         self._reply = reply
         self._relay = call.dialect.relay(provider, call.show_usage)
         self.is_last = False
+        self.said: Said | None = None
+
+    @property
+    def pieces(self) -> int:
+        return self._relay.pieces
 
     async def chunk(self, call: Call) -> bytes:
         relay = self._relay
@@ -154,9 +172,9 @@ class PassedStream:
 
 
 class EncodedStream:
-    """A provider's events, encoded for the door as they come."""
+    """A provider's events, encoded for the door as they come. How long the first may take is the provider's to say."""
 
-    __slots__ = ("_encoder", "_events", "_has_finished", "_opened", "is_last")
+    __slots__ = ("_encoder", "_events", "_has_finished", "_opened", "is_last", "pieces", "said")
 
     def __init__(self, opened: AbstractAsyncContextManager[AsyncIterator[Event]]) -> None:
         self._opened = opened
@@ -164,6 +182,12 @@ class EncodedStream:
         self._encoder: Encoder | None = None
         self._has_finished = False
         self.is_last = False
+        self.pieces = 0
+        self.said: Said | None = None
+
+    @property
+    def can_be_late(self) -> bool:
+        return self.pieces > 0
 
     async def open(self) -> None:
         self._events = await self._opened.__aenter__()
@@ -177,15 +201,20 @@ class EncodedStream:
             self.is_last = True
             return self._encoder.end()
         self._note(event, call)
-        return b"" if self._encoder is None else self._encoder.encode(event)
+        return b"" if self._encoder is None else self._encode(event, self._encoder)
+
+    def _encode(self, event: Event, encoder: Encoder) -> bytes:
+        return encoder.encode(event)
 
     def _note(self, event: Event, call: Call) -> None:
         match event:
             case Started():
                 call.model = event.model
                 call.upstream_at = perf_counter()
-                self._encoder = call.dialect.encoder(call.request_id, int(call.at), event.model, call.show_usage)
+                if self._encoder is None:
+                    self._encoder = call.dialect.encoder(call.request_id, int(call.at), event.model, call.show_usage)
             case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                self.pieces += 1
                 if call.first_token_at is None:
                     call.first_token_at = perf_counter()
             case UsageReported():
@@ -206,11 +235,14 @@ class EncodedStream:
 class ConvertedStream:
     """A whole answer, for a client that wanted a stream, from a source that does not stream."""
 
-    __slots__ = ("_body", "is_last")
+    __slots__ = ("_body", "is_last", "said")
+    pieces = 0
+    can_be_late = False
 
     def __init__(self, reply: RawReply) -> None:
         self._body = PassedPlain(reply)
         self.is_last = False
+        self.said: Said | None = None
 
     async def chunk(self, call: Call) -> bytes:
         body = await self._body.body(call)

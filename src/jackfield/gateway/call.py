@@ -13,6 +13,7 @@ from jackfield.core.usage import Money, Usage
 
 if TYPE_CHECKING:
     from jackfield.core.errors import JackfieldError
+    from jackfield.gateway.continuation import Said
     from jackfield.gateway.dialect import DoorDialect
     from jackfield.gateway.route import Route, Target
     from jackfield.routing.wishes import Wishes
@@ -29,6 +30,7 @@ def _nothing() -> None:
 class Call:
     """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names.
 
+    `continues`: the client wants a stream that breaks to be taken up by another source; `said` is then what it has of it.
     `key_name` says which of the gateway's keys was shown, "" where none is asked for.
     """
 
@@ -40,6 +42,7 @@ class Call:
         "binding",
         "books_are_closed",
         "broken",
+        "continues",
         "cost",
         "dialect",
         "dispatched_at",
@@ -54,6 +57,7 @@ class Call:
         "received_at",
         "request_id",
         "route",
+        "said",
         "show_usage",
         "slot_number",
         "status",
@@ -92,6 +96,8 @@ class Call:
         self.wishes: Wishes | None = None
         self.attempt = 0
         self.broken: JackfieldError | None = None
+        self.continues = False
+        self.said: Said | None = None
         self.slot_number: int | None = None
         self.binding: Binding | None = None
         self.model: str | None = None

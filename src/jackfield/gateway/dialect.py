@@ -12,8 +12,9 @@ from jackfield.core.usage import Usage
 
 
 class Relay(Protocol):
-    """Watches the bytes of a stream in the door's own dialect while they pass."""
+    """Watches the bytes of a stream in the door's own dialect while they pass. `pieces` counts the events with content."""
 
+    pieces: int
     usage: Usage | None
     done: bool
     finished: bool
@@ -33,6 +34,10 @@ class Encoder(Protocol):
     """Turns events into the door's stream."""
 
     def encode(self, event: Event) -> bytes: ...
+    def restarted(self, discard_chars: int) -> bytes:
+        """Says in the stream that all text so far, `discard_chars` characters, is void: the answer begins anew after it."""
+        ...
+
     def end(self) -> bytes: ...
 
 

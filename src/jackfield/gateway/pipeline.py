@@ -24,6 +24,7 @@ from jackfield.core.redaction import redact_error
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Client
+from jackfield.gateway.pace import Pacer, PaceSettings
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
 from jackfield.gateway.steps.relay import Relay
 from jackfield.gateway.steps.resolve import Resolve
@@ -48,6 +49,7 @@ class Pipeline:
         *,
         walk: WalkSettings | None = None,
         first_token_s: float = 20.0,
+        pace: PaceSettings | None = None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = randomness.random,
     ) -> None:
@@ -56,7 +58,7 @@ class Pipeline:
         self._known_secrets = known_secrets
         self._first_token_s = first_token_s
         self._walk = Walk(walk or WalkSettings(), self.close_attempt, clock=clock, random=random)
-        self._relay = Relay(self.close_books, self.complete)
+        self._relay = Relay(self.close_books, self.complete, Pacer(pace))
         self._serve: Serve = self._walk_on
 
     def surround(self, step: Around) -> None:
@@ -89,7 +91,12 @@ class Pipeline:
                 self.close_books(call, JackfieldError.default_code)
 
     async def _walk_on(self, call: Call, client: Answers) -> None:
-        await self._walk.run(call, partial(self._play, client))
+        try:
+            await self._walk.run(call, partial(self._play, client))
+        except JackfieldError as error:
+            if call.said is None:
+                raise
+            await self._relay.break_off(call, client, error)  # nobody goes on with what the client has
 
     async def _play(self, client: Answers, call: Call, has_others: bool) -> None:
         """One attempt. While others could answer, nothing leaves before there is content, and not for long either."""

@@ -13,6 +13,7 @@ import msgspec
 
 from jackfield.core.errors import JackfieldError, Overloaded
 from jackfield.gateway.call import Call
+from jackfield.gateway.continuation import who_goes_on
 from jackfield.gateway.route import Target
 from jackfield.routing.attempts import Action, RetryBudget, RetrySettings, RetryTokens, kind_of
 from jackfield.routing.backends import Backend, Outcome
@@ -73,12 +74,15 @@ class Walk:
         route = call.route
         assert route is not None
         siblings, fallbacks = route.left(error, target)
+        continues = call.said is not None
+        if continues:
+            siblings, fallbacks = who_goes_on(siblings), who_goes_on(fallbacks)
         if isinstance(error, Resting):
             others = siblings or fallbacks
             if not others:
                 raise error
             return route.take(others[0])
-        step = budget.next_step(error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks))
+        step = budget.next_step(error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=continues)
         if step.action is Action.GIVE_UP or step.delay_s > self._settings.patience_s:
             raise error
         self._close_attempt(call, error)

@@ -203,11 +203,14 @@ class RetryBudget:
     def remaining_s(self) -> float:
         return max(0.0, self._deadline - self._clock())
 
-    def next_step(self, error: JackfieldError, *, committed: bool, siblings: int, fallbacks: int) -> Step:
+    def next_step(
+        self, error: JackfieldError, *, committed: bool, siblings: int, fallbacks: int, elsewhere: bool = False
+    ) -> Step:
         """What follows `error`; takes what it costs from the budget.
 
-        `committed`: content has reached the client. `siblings` and `fallbacks` count the candidates not yet tried that may
-        be asked now (breakers allow, and only larger contexts where `needs_larger_context`).
+        `committed`: content has reached the client. `elsewhere`: the same backend is not to be asked again. `siblings` and
+        `fallbacks` count the candidates not yet tried that may be asked now (breakers allow, and only larger contexts where
+        `needs_larger_context`).
         """
         kind = kind_of(error)
         reason = self._forbidden(committed)
@@ -219,7 +222,7 @@ class RetryBudget:
         for action in RULES[kind].actions:
             if action is Action.RETRY_SAME:
                 delay_s = self._delay_s(error)
-                refusal = self._no_retry(error, kind, delay_s, fallbacks)
+                refusal = reason if elsewhere else self._no_retry(error, kind, delay_s, fallbacks)
             else:
                 delay_s = 0.0
                 refusal = "" if (siblings if action is Action.SIBLING else fallbacks) > 0 else reason

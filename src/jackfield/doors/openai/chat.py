@@ -10,6 +10,7 @@ from jackfield.dialects import openai_chat
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
+from jackfield.gateway.continuation import wants_continuation
 from jackfield.gateway.pipeline import Pipeline
 
 _text = msgspec.json.Decoder(str).decode
@@ -46,6 +47,7 @@ class ChatCompletions:
             at=self._now(),
             received_at=received_at,
         )
+        call.continues = call.stream and wants_continuation(client.headers)
         if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
             raise BadRequest("messages must be a list of {role, content} objects", param="messages")
         await self._pipeline.run(call, client)

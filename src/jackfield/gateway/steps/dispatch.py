@@ -10,6 +10,7 @@ from time import perf_counter
 
 from jackfield.core.contracts import RawCall, RawReply
 from jackfield.core.errors import NotSupported, RequestRejected, Unavailable
+from jackfield.core.requests import ChatRequest
 from jackfield.gateway.answers import (
     ConvertedStream,
     EncodedStream,
@@ -20,6 +21,7 @@ from jackfield.gateway.answers import (
     StreamAnswer,
 )
 from jackfield.gateway.call import Call
+from jackfield.gateway.continuation import open_continuing
 from jackfield.slots.slot import Binding
 
 EVENT_STREAM = b"text/event-stream"
@@ -38,6 +40,12 @@ async def open_plain(call: Call) -> PlainAnswer:
 async def open_stream(call: Call) -> StreamAnswer:
     """The streamed answer of the call's binding. Raises any JackfieldError."""
     binding = _prepare(call)
+    if call.continues and (request := _translated(call)) is not None:
+        call.dispatched_at = perf_counter()
+        can_prefill = binding.capabilities.prefill is True
+        continuing = await open_continuing(call, request, binding.provider, can_prefill=can_prefill)
+        call.upstream_at = perf_counter()
+        return continuing
     if _speaks(binding, call):
         reply = await _pass_through(call, binding)
         return PassedStream(reply, call, binding.info.id) if _is_event_stream(reply.headers) else ConvertedStream(reply)
@@ -56,6 +64,15 @@ def _prepare(call: Call) -> Binding:
     if binding.default_fields:
         call.dialect.fill_in(call.fields, binding.default_fields)
     return binding
+
+
+def _translated(call: Call) -> ChatRequest | None:
+    """The request of a stream that may have to be continued; None if it can only pass through, and so end in an error."""
+    try:
+        return call.dialect.decode_request(call.fields, call.model)
+    except NotSupported:
+        call.continues = False
+        return None
 
 
 def _speaks(binding: Binding, call: Call) -> bool:

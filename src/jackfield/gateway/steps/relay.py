@@ -1,7 +1,8 @@
 """Carries the answer to the client: whole, or chunk by chunk as it comes, one write per read.
 
 Before the first bytes are out an error is raised, and the door turns it into an HTTP status. After them it becomes the
-dialect's own in-stream error and an end without an end mark: never a faked stop. The books are closed before the last bytes
+dialect's own in-stream error and an end without an end mark: never a faked stop. A stream that is to be continued raises it
+all the same, for the walk to find who goes on; `break_off` follows if nobody does. The books are closed before the last bytes
 leave, so whoever has the whole answer also finds its row.
 """
 
@@ -11,6 +12,7 @@ from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.gateway.answers import PlainAnswer, StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Headers
+from jackfield.gateway.pace import Pacer
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-cache")
@@ -20,11 +22,12 @@ Complete = Callable[[Call, JackfieldError], None]
 
 
 class Relay:
-    """`complete` makes an error fit for the client."""
+    """`complete` makes an error fit for the client; `pacer` says when a stream has fallen behind."""
 
-    def __init__(self, close_books: CloseBooks, complete: Complete) -> None:
+    def __init__(self, close_books: CloseBooks, complete: Complete, pacer: Pacer | None = None) -> None:
         self._close_books = close_books
         self._complete = complete
+        self._pacer = pacer or Pacer()
 
     async def plain(self, call: Call, client: Answers, answer: PlainAnswer, *, must_have_content: bool = False) -> None:
         """`must_have_content`: an answer that says nothing is an error, since somebody else may have more to say."""
@@ -37,36 +40,54 @@ class Relay:
     async def first(self, call: Call, answer: StreamAnswer) -> bytes:
         """The first bytes, as soon as there are any."""
         chunk = b""
-        while not chunk and not answer.is_last:
-            chunk = await answer.chunk(call)
+        with self._pacer.watch(answer):
+            while not chunk and not answer.is_last:
+                chunk = await answer.chunk(call)
         return chunk
 
     async def until_content(self, call: Call, answer: StreamAnswer) -> bytes:
-        """All bytes up to the first content and with it: until then all can be taken back. Raises for an empty answer."""
+        """All bytes up to the first content and with it: until then all can be taken back. Raises for an empty answer.
+
+        The rest of a broken answer may be empty: what was missing may have been its end only.
+        """
         held = []
-        while call.first_token_at is None and not answer.is_last:
-            held.append(await answer.chunk(call))
-        if call.first_token_at is None and _may_be_empty(call):
+        with self._pacer.watch(answer):
+            while call.first_token_at is None and not answer.is_last:
+                held.append(await answer.chunk(call))
+        if call.first_token_at is None and call.said is None and _may_be_empty(call):
             raise _empty_answer()
         return b"".join(held)
 
     async def stream(self, call: Call, client: Answers, answer: StreamAnswer, chunk: bytes) -> None:
-        """Sends `chunk`, which was read already, and the rest. Once the head is out no error is raised any more."""
+        """Sends `chunk`, which was read already, and the rest. Once the head is out only what can be continued is raised."""
         if answer.is_last:
             self._close_books(call, OK)
-        await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *_headers(call)])
+        if call.said is None:
+            await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *_headers(call)])
+        call.said = answer.said
         try:
-            while not answer.is_last:
-                if chunk:
-                    await client.write(chunk)
-                chunk = await answer.chunk(call)
+            chunk = await self._carry(call, client, answer, chunk)
         except JackfieldError as error:
-            await self._break_off(call, client, error)
+            if answer.said is not None and answer.said.can_go_on:
+                raise
+            await self.break_off(call, client, error)
             return
         self._close_books(call, OK)
         await client.end(chunk)
 
-    async def _break_off(self, call: Call, client: Answers, error: JackfieldError) -> None:
+    async def _carry(self, call: Call, client: Answers, answer: StreamAnswer, chunk: bytes) -> bytes:
+        """All but the last chunk, which is given back."""
+        with self._pacer.watch(answer) as watch:
+            while not answer.is_last:
+                if chunk:
+                    watch.waits = False
+                    await client.write(chunk)
+                    watch.waits = True
+                chunk = await answer.chunk(call)
+        return chunk
+
+    async def break_off(self, call: Call, client: Answers, error: JackfieldError) -> None:
+        """Tells of the error in the stream and ends it."""
         call.broken = error
         self._complete(call, error)
         self._close_books(call, error.code)

@@ -42,7 +42,8 @@ class Remember:
         if call.stream and (kept := self.cache.peek(streamed)) is not None:
             await self._stream(call, client, kept.body)
         elif (kept := self.cache.get(whole)) is None:
-            await serve(call, Keeping(client, call, self.cache, streamed if call.stream else whole))
+            keeping = Keeping(client, call, self.cache, streamed if call.stream else whole)
+            await serve(call, client if call.continues else keeping)  # what two sources said together is nobody's answer
         elif call.stream:
             await self._stream(call, client, _unfolded(call, kept))
         else:
