@@ -66,6 +66,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `flatten_content`: takes message content as text only. `tool_choice`: takes it. `auth_header`: "authorization" carries
     `Bearer KEY`, any other header the bare key. `models_path`: where models are listed, relative to the base URL.
     `reasoning_models`: glob patterns of models that want `max_completion_tokens` and refuse sampling settings.
+    `responses_models`: glob patterns of models that answer the Responses API only.
     """
 
     max_tokens_field: TokensField | None = None
@@ -79,15 +80,24 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth_header: str = "authorization"
     models_path: str = "models"
     reasoning_models: tuple[str, ...] = ()
+    responses_models: tuple[str, ...] = ()
 
     def is_reasoning_model(self, model: str | None) -> bool:
         """Whether `model`, or its part after the last slash, matches `reasoning_models`. Letter case does not matter."""
-        if not self.reasoning_models or not model:
-            return False
-        whole = model.lower()
-        names = (whole, whole.rpartition("/")[2])
-        return any(fnmatchcase(name, pattern.lower()) for pattern in self.reasoning_models for name in names)
+        return _matches(model, self.reasoning_models)
+
+    def wants_responses(self, model: str | None) -> bool:
+        """Whether `model`, or its part after the last slash, matches `responses_models`. Letter case does not matter."""
+        return _matches(model, self.responses_models)
 
     def takes_field(self, name: str) -> bool:
         """Whether a top-level field may be sent: OpenAI's own, or one that `extra_fields` allows."""
         return name in STANDARD_FIELDS or any(fnmatchcase(name, pattern) for pattern in self.extra_fields)
+
+
+def _matches(model: str | None, patterns: tuple[str, ...]) -> bool:
+    if not patterns or not model:
+        return False
+    whole = model.lower()
+    names = (whole, whole.rpartition("/")[2])
+    return any(fnmatchcase(name, pattern.lower()) for pattern in patterns for name in names)

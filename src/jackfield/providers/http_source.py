@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from jackfield.core.contracts import ProviderCard, RawReply
-from jackfield.core.errors import JackfieldError
+from jackfield.core.errors import JackfieldError, NotFound
 from jackfield.providers.http_config import HttpConfig, root_of, timeouts_of
 from jackfield.providers.remedies import explain
 from jackfield.transport.http1 import Endpoint, HttpClient, RequestHead, Timeouts
@@ -78,32 +78,50 @@ class HttpSource:
     def __repr__(self) -> str:
         return f"<{self._card.id} at {self.endpoint.scheme}://{self.endpoint.host}>"
 
-    async def post(self, path: str, body: bytes, *, model: str | None, headers: Mapping[str, str] | None = None) -> RawReply:
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        model: str | None,
+        headers: Mapping[str, str] | None = None,
+        missing: str | None = None,
+    ) -> RawReply:
         """The answer of a status below 300, its body unread: read or close it. `headers` go over all others, this once.
 
-        Raises the mapped error, with a remedy, for any other status and for a source that cannot be reached.
+        Raises the mapped error, with a remedy, for any other status and for a source that cannot be reached. `missing` is what
+        a 404 says is not there, told as NotFound: without it a 404 means a wrong address or model.
         """
         head = self._heads.get(path) if headers is None else self._head("POST", path, headers)
         try:
             reply: RawReply = await self._http.send(head or self._kept_head(path), body, self._timeouts)
             if reply.status >= 300:
-                raise await self._refuse(reply)
+                raise await self._refused(reply, missing)
         except JackfieldError as error:
             raise self.failed(error, path, model) from error.__cause__
         self.note(path, model)
         return reply
 
-    async def get(self, path: str, *, operation: str | None = None, headers: Mapping[str, str] | None = None) -> RawReply:
+    async def get(
+        self,
+        path: str,
+        *,
+        operation: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        missing: str | None = None,
+    ) -> RawReply:
         """A look, with its own short times. Raises as `post` does; `operation` is its name in the log."""
-        return await self._checked("GET", path, b"", operation or path, headers)
+        return await self._checked("GET", path, b"", operation or path, headers, missing)
 
-    async def fetch(self, path: str, *, operation: str | None = None, headers: Mapping[str, str] | None = None) -> RawReply:
+    async def fetch(self, path: str, *, operation: str | None = None, missing: str | None = None) -> RawReply:
         """A GET of something large or slow, with the slot's own times. Raises as `post` does."""
-        return await self._checked("GET", path, b"", operation or path, headers, self._timeouts)
+        return await self._checked("GET", path, b"", operation or path, None, missing, self._timeouts)
 
-    async def delete(self, path: str, body: bytes = b"", *, operation: str | None = None) -> RawReply:
+    async def delete(
+        self, path: str, body: bytes = b"", *, operation: str | None = None, missing: str | None = None
+    ) -> RawReply:
         """Raises as `post` does."""
-        return await self._checked("DELETE", path, body, operation or path, None)
+        return await self._checked("DELETE", path, body, operation or path, None, missing)
 
     async def look(
         self,
@@ -125,16 +143,22 @@ class HttpSource:
         body: bytes,
         operation: str,
         headers: Mapping[str, str] | None,
+        missing: str | None,
         timeouts: Timeouts = LOOK_TIMEOUTS,
     ) -> RawReply:
         try:
             reply = await self.look(path, method=method, body=body, headers=headers, timeouts=timeouts)
             if reply.status >= 300:
-                raise await self._refuse(reply)
+                raise await self._refused(reply, missing)
         except JackfieldError as error:
             raise self.failed(error, operation, None) from error.__cause__
         self.note(operation, None)
         return reply
+
+    async def _refused(self, reply: RawReply, missing: str | None) -> JackfieldError:
+        is_missing = missing is not None and reply.status == 404
+        error = await self._refuse(reply)
+        return NotFound(f"{missing} is not there: it was deleted, or belongs to another key") if is_missing else error
 
     def failed(self, error: JackfieldError, operation: str, model: str | None) -> JackfieldError:
         """The same error with the provider's id and a remedy, no secret in it, and written to the log."""

@@ -39,7 +39,7 @@ from jackfield.core.errors import (
 from jackfield.core.events import ChatReply, Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
-from jackfield.dialects import openai_chat
+from jackfield.dialects import openai_chat, openai_responses
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
@@ -47,8 +47,10 @@ from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
-from jackfield.providers.presets import Preset, load_presets
+from jackfield.providers.openai_traits import traits_of
+from jackfield.providers.presets import CallName, Preset, load_presets
 from jackfield.providers.refusal import read_refusal
+from jackfield.providers.translated_reply import translated
 from jackfield.transport.http1 import HttpClient
 
 _log = logging.getLogger("jackfield.providers")
@@ -82,6 +84,10 @@ class OpenAICompatible:
         self._strict = config.strict
         self._quirks = settings.quirks
         self._reading = _reading(self.card.id, settings.quirks.reasoning_field)
+        self._responses = _responses_reading(self.card.id)
+        self._answered_there: dict[str, bool] = {}
+        self._call_models = config.call_models
+        self._voice = self.preset.calls["speech"].voice if "speech" in self.preset.calls else None
         self._plan = openai_chat.SplicePlan.of(settings.quirks)
         self._generation = settings.config.generation
         self._extra_body = config.extra_body
@@ -117,6 +123,9 @@ class OpenAICompatible:
     async def pass_through(self, call: RawCall) -> RawReply:
         """The upstream's own bytes for a request in the OpenAI dialect. Raises the mapped error for any status above 299."""
         model = call.model or self._model or await self._chosen_model()
+        if self._wants_responses(model) and call.path == openai_chat.PATH:
+            request = msgspec.structs.replace(openai_chat.decode_request(call.fields), model=model, stream=call.stream)
+            return await translated(self.open(request), stream=call.stream)
         fields = call.fields
         if self._defaults and call.path == openai_chat.PATH:
             fields = _with_defaults(self._defaults, fields)
@@ -132,10 +141,28 @@ class OpenAICompatible:
         model = request.model or self._model or await self._chosen_model()
         request = self._completed(request)
         check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
-        body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
+        path, reading = openai_chat.PATH, self._reading
+        if self._wants_responses(model):
+            path, reading = openai_responses.PATH, self._responses
+            refused = openai_responses.refused_sampling(is_reasoning=self._quirks.is_reasoning_model(model))
+            body, warnings = openai_responses.encode_request(
+                request, model=model, refused=refused, extra_fields=self._quirks.extra_fields
+            )
+        else:
+            body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
         told(warnings, provider=self.card.id, model=model, strict=self._strict)
-        async with chat_events(self._source, openai_chat.PATH, body, self._reading, model=model, warnings=warnings) as events:
+        async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
             yield events
+
+    def _wants_responses(self, model: str) -> bool:
+        if not self._quirks.responses_models:
+            return False
+        known = self._answered_there.get(model)
+        if known is None:
+            known = self._quirks.wants_responses(model)
+            if len(self._answered_there) < MAX_REMEMBERED:
+                self._answered_there[model] = known
+        return known
 
     def _completed(self, request: ChatRequest) -> ChatRequest:
         generation = merge_generation(request.generation, self._generation)
@@ -207,7 +234,7 @@ class OpenAICompatible:
         """Raises NotSupported, before any socket, where the row knows of no embeddings."""
         if not self.capabilities.embeddings:
             raise NotSupported("it makes no embeddings: plug an embedding model into another slot", provider=self.card.id)
-        model = request.model or self._model or await self._chosen_model()
+        model = await self._model_for("embeddings", request.model)
         body = openai_embeddings.encode_embed(request, model)
         reply = await self._source.post(openai_embeddings.PATH, body, model=model)
         try:
@@ -227,6 +254,23 @@ class OpenAICompatible:
     def _learn_from(self, error: JackfieldError) -> None:
         if isinstance(error, ModelNotFound):
             self._first_model = None
+
+    async def _model_for(self, call: CallName, asked: str | None) -> str:
+        """The model of a call beside chat: asked for, set for it, the slot's own if it is for that, or the row's usual one."""
+        facts = self.preset.calls.get(call)
+        known = facts.model_for(self._model) if facts else self._model
+        return asked or self._call_models.get(call) or known or await self._chosen_model()
+
+    async def _chat_body(self, request: ChatRequest) -> bytes:
+        """One plain chat request in bytes, for who sends it in a file."""
+        model = request.model or self._model or await self._chosen_model()
+        request = msgspec.structs.replace(self._completed(request), stream=False)
+        body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
+        told(warnings, provider=self.card.id, model=model, strict=self._strict)
+        return body
+
+    def _read_chat(self, body: bytes) -> ChatReply:
+        return self._reading.whole(body)
 
     async def _chosen_model(self) -> str:
         """The first model that the server lists, remembered until it is gone."""
@@ -291,6 +335,13 @@ def _reading(provider: str, reasoning_field: str | None) -> Reading:
     return Reading(whole, decoder)
 
 
+def _responses_reading(provider: str) -> Reading:
+    def whole(body: bytes) -> ChatReply:
+        return openai_responses.decode_reply(body, provider=provider)
+
+    return Reading(whole, lambda: openai_responses.StreamDecoder(provider))
+
+
 def _credentials(settings: OpenAISettings) -> dict[str, str]:
     if not settings.key:
         return {}
@@ -320,9 +371,11 @@ def _default_fields(settings: OpenAISettings) -> dict[str, msgspec.Raw]:
 
 
 def preset_type(preset: Preset) -> type[OpenAICompatible]:
-    """The provider type of one row: a subclass that has nothing but the row."""
+    """The provider type of one row: the adapter with the traits of the row's calls, and nothing of its own."""
     name = "".join(part.capitalize() for part in preset.id.replace(".", "-").replace("_", "-").split("-"))
-    return type(name, (OpenAICompatible,), {"preset": preset, "__module__": __name__, "__doc__": preset.title})
+    return type(
+        name, (*traits_of(preset), OpenAICompatible), {"preset": preset, "__module__": __name__, "__doc__": preset.title}
+    )
 
 
 def _satisfies() -> tuple[

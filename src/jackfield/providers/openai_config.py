@@ -16,7 +16,7 @@ from jackfield.core.parameters import did_you_mean
 from jackfield.dialects.openai_chat import NAME, ChatQuirks
 from jackfield.providers.address import api_root, is_loopback
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, timeouts_of
-from jackfield.providers.presets import Preset
+from jackfield.providers.presets import CallName, Preset
 from jackfield.transport.http1 import Timeouts
 
 _PLATFORM = {"linux": "linux", "darwin": "macos", "win32": "windows"}
@@ -26,13 +26,15 @@ class OpenAIConfig(HttpConfig, frozen=True, kw_only=True):
     """What a person may set beside the keys of every provider over HTTP.
 
     `path` is the API's root on the server, where the rule of providers/address.py would guess wrong; `extra_body` are JSON
-    fields sent with every request that does not set them itself.
+    fields sent with every request that does not set them itself. `call_models` names the model of a call beside chat:
+    embeddings, images, speech ...
     """
 
     mode: str = "api"
     path: str | None = None
     quirks: dict[str, Any] = msgspec.field(default_factory=dict)
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
+    call_models: dict[CallName, str] = msgspec.field(default_factory=dict)
 
     __repr__ = HttpConfig.__repr__
 

@@ -23,6 +23,21 @@ from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.dialects.openai_chat import ChatQuirks
 
 Platform = Literal["linux", "macos", "windows"]
+CallName = Literal["embeddings", "images", "image_edits", "speech", "transcription", "moderation", "files", "batches", "tuning"]
+"""OpenAI's calls beside chat."""
+
+
+class CallFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One call that a provider has beside chat. `models`: the one it uses unless told otherwise, then globs of others that
+    are for it; none: the slot's own. `voice` is the usual one, for speech."""
+
+    models: tuple[str, ...] = ()
+    voice: str | None = None
+
+    def model_for(self, own: str | None) -> str | None:
+        """The slot's own model if it is for this call, else the usual one."""
+        is_for_it = own is not None and any(fnmatchcase(own, pattern) for pattern in self.models)
+        return own if is_for_it or not self.models else self.models[0]
 
 
 class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -43,6 +58,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """One OpenAI-compatible provider. Where it is: `base_url` exactly, or `port` (and `host`, `path`) of a local server.
 
     `key_env` names the variables that may hold its key, first one first; `hint` tells a person what to do when it is down;
+    `calls` are what it has beside chat (embeddings only where their usual model is known: whether it has them is a capability);
     `platforms` empty means all; `direct_note` says why the engine cannot run inside this process, where people ask for that.
     """
 
@@ -64,6 +80,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     quirks: ChatQuirks = ChatQuirks()
     capabilities: Capabilities = Capabilities()
     models: tuple[ModelFacts, ...] = ()
+    calls: dict[CallName, CallFacts] = msgspec.field(default_factory=dict)
     limits: tuple[str, ...] = ()
     first_byte_timeout_s: float | None = None
     platforms: tuple[Platform, ...] = ()

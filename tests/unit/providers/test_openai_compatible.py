@@ -14,6 +14,7 @@ from jackfield.core.events import ChatReply, fold
 from jackfield.core.messages import ImagePart, Message, TextPart, text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
+from jackfield.providers.openai_traits import traits_of
 from jackfield.providers.presets import Preset, load_presets
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
@@ -289,7 +290,7 @@ async def test_what_a_probe_learns_is_logged_with_the_provider(
 def test_rows_bring_no_code() -> None:
     for preset in PRESETS.values():
         kind = preset_type(preset)
-        assert kind.__bases__ == (OpenAICompatible,)
+        assert kind.__bases__ == (*traits_of(preset), OpenAICompatible)
         assert not [name for name, value in vars(kind).items() if callable(value) or isinstance(value, classmethod | property)]
 
 

@@ -1,0 +1,106 @@
+"""Sound over OpenAI's calls: words spoken, and speech written down. Traits of rows that say so.
+
+Knows both calls' bytes. Which model and voice, and where the calls go, the adapter that they are mixed into tells.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from jackfield.core.contracts import RawReply, Speaks, Transcribes
+from jackfield.core.errors import BadRequest, Malformed
+from jackfield.core.requests import SpeakReply, SpeakRequest, TranscribeReply, TranscribeRequest, Upload
+from jackfield.dialects.multipart import encode_form
+from jackfield.providers.http_json import decoded, read_reply
+from jackfield.providers.http_source import HttpSource
+
+SPEAK_PATH = "audio/speech"
+TRANSCRIBE_PATH = "audio/transcriptions"
+_MEDIA_TYPES = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+
+
+class SpeaksAloud:
+    _source: HttpSource
+    _model_for: Callable[[str, str | None], Awaitable[str]]
+    _voice: str | None
+
+    async def speak(self, request: SpeakRequest) -> SpeakReply:
+        """Raises BadRequest where neither request nor row names a voice, the mapped error, Malformed for silence."""
+        model = await self._model_for("speech", request.model)
+        body = encode_speak(request, model, request.voice or self._voice)
+        reply = await self._source.post(SPEAK_PATH, body, model=model)
+        kind = media_type(reply, request.format)
+
+        def heard(sound: bytes) -> SpeakReply:
+            if not sound or kind.startswith(("application/json", "text/")):
+                raise Malformed(f"the answer is no sound but {kind or 'nothing'}")
+            return SpeakReply(sound, kind)
+
+        return await read_reply(self._source, reply, heard, "speak", model)
+
+
+class WritesDown:
+    _source: HttpSource
+    _model_for: Callable[[str, str | None], Awaitable[str]]
+
+    async def transcribe(self, request: TranscribeRequest) -> TranscribeReply:
+        """Raises BadRequest for an empty recording, the mapped error, Malformed for an answer without text."""
+        model = await self._model_for("transcription", request.model)
+        body, kind = encode_transcribe(request, model)
+        reply = await self._source.post(TRANSCRIBE_PATH, body, model=model, headers={"content-type": kind})
+        is_json = _content_type(reply).startswith("application/json")
+        decode = decode_transcript if is_json else _plain_transcript
+        return await read_reply(self._source, reply, decode, "transcribe", model)
+
+
+def encode_speak(request: SpeakRequest, model: str, voice: str | None) -> bytes:
+    if voice is None:
+        raise BadRequest("name a voice: this source has no usual one", param="voice")
+    body = {**request.extra, "model": model, "input": request.text, "voice": voice}
+    if request.format is not None:
+        body["response_format"] = request.format
+    return msgspec.json.encode(body)
+
+
+def encode_transcribe(request: TranscribeRequest, model: str) -> tuple[bytes, str]:
+    if not request.audio:
+        raise BadRequest("the recording is empty", param="file")
+    file = Upload(request.filename, request.audio)
+    return encode_form({**request.extra, "model": model, "language": request.language, "file": file}.items())
+
+
+class _Transcript(msgspec.Struct):
+    text: str
+    language: str | None = None
+    duration: float | None = None
+
+
+def decode_transcript(body: bytes) -> TranscribeReply:
+    told = decoded(body, _Transcript, "the transcription")
+    return TranscribeReply(told.text, told.language, told.duration)
+
+
+def _plain_transcript(body: bytes) -> TranscribeReply:
+    """Subtitles and plain text, which come as they are when `response_format` asks for them."""
+    return TranscribeReply(body.decode("utf-8", "replace"))
+
+
+def _content_type(reply: RawReply) -> str:
+    return next((value.decode("latin-1") for name, value in reply.headers if name == b"content-type"), "")
+
+
+def media_type(reply: RawReply, asked: str | None) -> str:
+    """As the source tells it; where it tells nothing of use, as the format that was asked for."""
+    told = _content_type(reply).partition(";")[0].strip()
+    return told if told not in ("", "application/octet-stream") else _MEDIA_TYPES.get(asked or "mp3", "audio/mpeg")
+
+
+def _satisfies() -> tuple[type[Speaks], type[Transcribes]]:
+    return SpeaksAloud, WritesDown
