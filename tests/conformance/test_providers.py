@@ -17,6 +17,7 @@ from jackfield.providers.registry import load_registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
 from jackfield.testing.fake_anthropic import FakeAnthropic
+from jackfield.testing.fake_bedrock import FakeBedrock
 from jackfield.testing.fake_gemini import FakeGemini
 from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
@@ -34,6 +35,7 @@ SCRIPT = [
 ]
 NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
     "anthropic": (FakeAnthropic, {"model": "claude-fake-1"}),
+    "bedrock": (FakeBedrock, {"model": "fake-model"}),
     "gemini": (FakeGemini, {}),
     "vertex": (FakeGemini, {"project": "a-project"}),
 }
@@ -62,7 +64,7 @@ async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
         await check_provider(lambda: kind.create(config, tools), upstream=fake, canary=CANARY)
 
 
-@pytest.mark.behaviour("PROV-28", "PROV-33")
+@pytest.mark.behaviour("PROV-28", "PROV-32", "PROV-33")
 @pytest.mark.parametrize("id_", sorted(NATIVE))
 async def test_every_native_provider_keeps_every_law(id_: str, tools: FakeTools) -> None:
     fake_of, more = NATIVE[id_]

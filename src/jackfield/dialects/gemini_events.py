@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from jackfield.core.errors import Malformed, StreamBroken
+from jackfield.core.errors import StreamBroken
 from jackfield.core.events import (
     Event,
     Finished,
@@ -30,7 +30,6 @@ from jackfield.dialects.gemini_usage import read_usage
 from jackfield.dialects.json_value import Object, present, rest
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 _ANSWER_FIELDS = ("candidates", "usageMetadata", "modelVersion", "responseId", "createTime", "error")
 _CANDIDATE_FIELDS = ("content", "finishReason", "index", "logprobsResult")
 _PART_FIELDS = frozenset(("text", "thought", "thoughtSignature"))
@@ -59,17 +58,6 @@ _BROKEN = frozenset(
     )
 )
 _Kind = Literal["text", "reasoning"]
-
-
-def read_object(data: bytes, provider: str) -> Object:
-    """The answer object in `data`. Raises Malformed."""
-    try:
-        value = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"the answer is not valid JSON: {error}", provider=provider or None) from None
-    if not isinstance(value, dict):
-        raise Malformed("the answer is no JSON object", provider=provider or None)
-    return value
 
 
 def read_reason(value: Any, told: Any = None, *, called: bool, provider: str = "") -> tuple[FinishReason, str | None]:

@@ -10,9 +10,10 @@ import msgspec
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.core.usage import Usage
 from jackfield.dialects.gemini_errors import blocked, in_band_error
-from jackfield.dialects.gemini_events import read_object, read_reason
+from jackfield.dialects.gemini_events import read_reason
 from jackfield.dialects.gemini_framing import ObjectDecoder
 from jackfield.dialects.gemini_usage import read_usage
+from jackfield.dialects.json_answer import answer_object
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -90,7 +91,7 @@ class StreamRelay:
             return
         self.usage = read_usage(answer.usageMetadata) or self.usage
         if answer.error is not None and self.error is None:
-            self.error = in_band_error(read_object(data, self._provider), provider=self._provider)
+            self.error = in_band_error(answer_object(data, self._provider), provider=self._provider)
         if answer.candidates:
             self._note_candidate(answer.candidates[0])
         elif answer.promptFeedback is not None:

@@ -11,11 +11,12 @@ import msgspec
 from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
 from jackfield.core.events import ChatReply, Event, FinishReason, fold_events
 from jackfield.dialects.gemini_errors import in_band_error
-from jackfield.dialects.gemini_events import AnswerReader, read_object
+from jackfield.dialects.gemini_events import AnswerReader
 from jackfield.dialects.gemini_framing import ObjectDecoder
 from jackfield.dialects.gemini_logprobs import encode_logprobs
 from jackfield.dialects.gemini_turns import answer_parts, unreadable_call
 from jackfield.dialects.gemini_usage import encode_usage
+from jackfield.dialects.json_answer import answer_object
 from jackfield.dialects.json_value import Object
 
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +51,7 @@ def decode_reply(body: bytes, *, provider: str = "", model: str = "") -> ChatRep
     reader = AnswerReader(provider, model)
     events: list[Event] = []
     for data in _objects(body):
-        value = read_object(data, provider)
+        value = answer_object(data, provider)
         if not value.keys() & {"candidates", "promptFeedback", "error"}:
             raise Malformed("the answer holds no candidates", provider=provider or None)
         reader.take(value, events)
@@ -103,6 +104,6 @@ def is_empty(body: bytes) -> bool:
 def reply_error(body: bytes, *, provider: str = "") -> JackfieldError | None:
     """The error that a body sent with status 200 really is: an error object, or no JSON object at all. None for a good one."""
     try:
-        return in_band_error(read_object(body, provider), provider=provider)
+        return in_band_error(answer_object(body, provider), provider=provider)
     except Malformed as error:
         return error

@@ -28,12 +28,13 @@ from jackfield.core.messages import ReasoningPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
 from jackfield.dialects.gemini_errors import encode_error
-from jackfield.dialects.gemini_events import AnswerReader, read_object
+from jackfield.dialects.gemini_events import AnswerReader
 from jackfield.dialects.gemini_framing import ObjectDecoder
 from jackfield.dialects.gemini_logprobs import encode_logprobs
 from jackfield.dialects.gemini_reply import candidate_end, top_extra
-from jackfield.dialects.gemini_turns import answer_part, kept_parts, read_arguments
+from jackfield.dialects.gemini_turns import answer_part, kept_parts
 from jackfield.dialects.gemini_usage import encode_usage
+from jackfield.dialects.json_answer import answer_object, arguments_object
 from jackfield.dialects.json_value import Object
 
 _encode = msgspec.json.Encoder().encode
@@ -77,7 +78,7 @@ class StreamDecoder:
         try:
             for data in found:
                 if data.strip():
-                    self._reader.take(read_object(data, self._provider), events)
+                    self._reader.take(answer_object(data, self._provider), events)
         except JackfieldError as error:
             self._failure = error
             if not events:
@@ -165,7 +166,7 @@ class StreamEncoder:
 
     def _call(self, index: int) -> bytes:
         started, arguments = self._started[index], "".join(self._arguments.pop(index))
-        if read_arguments(arguments) is None:
+        if arguments_object(arguments) is None:
             self._unreadable = self._unreadable or started.name
             return b""
         return self._object([answer_part(ToolCallPart(started.id, started.name, arguments, started.extra))], {})

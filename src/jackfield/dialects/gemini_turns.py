@@ -7,8 +7,6 @@ named in a warning. All results of one round of calls stand in one turn, as Goog
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from jackfield.core.errors import BadRequest
 from jackfield.core.messages import (
     AudioPart,
@@ -25,9 +23,9 @@ from jackfield.core.messages import (
 from jackfield.dialects.gemini_contents import PART_EXTRAS
 from jackfield.dialects.gemini_media import encode_media
 from jackfield.dialects.gemini_names import UNREADABLE_SIGNATURE, signature_in
+from jackfield.dialects.json_answer import arguments_object
 from jackfield.dialects.json_value import Object
 
-_decode = msgspec.json.Decoder().decode
 _ANSWER_EXTRAS = ("content_parts", "images", "refusal", "audio", "annotations")
 
 
@@ -113,7 +111,7 @@ class Turns:
         return [{"text": part.text, "thought": True, "thoughtSignature": part.signature}]
 
     def _call(self, part: ToolCallPart, at: str, *, is_first: bool) -> Object:
-        arguments = read_arguments(part.arguments)
+        arguments = arguments_object(part.arguments)
         if arguments is None:
             self._warnings.append(f"{at}: the arguments of {part.name} are no JSON object, so they are carried as text")
             arguments = {"arguments": part.arguments}
@@ -131,7 +129,7 @@ class Turns:
             )
         self._note_extra(part.extra, at)
         said = "".join(inner.text for inner in part.content if isinstance(inner, TextPart | RefusalPart | ReasoningPart))
-        parsed = None if part.is_error else read_arguments(said)
+        parsed = None if part.is_error else arguments_object(said)
         response = parsed if parsed is not None else {"error" if part.is_error else "output": said}
         item: Object = {"id": part.call_id, "name": name, "response": response}
         shown = [inner for inner in part.content if isinstance(inner, ImagePart | AudioPart | FilePart)]
@@ -171,17 +169,6 @@ def _with_signature(item: Object, signature: str | None) -> Object:
     return item if signature is None else {**item, "thoughtSignature": signature}
 
 
-def read_arguments(text: str) -> Object | None:
-    """The JSON object that `text` is; {} for nothing, None for anything else."""
-    if not text.strip():
-        return {}
-    try:
-        value = _decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def kept_parts(extra: Object) -> list[Object]:
     """The parts of an answer that no core type names, as gemini_events.py keeps them: pictures, and code that was run."""
     items: list[Object] = []
@@ -219,7 +206,7 @@ def answer_part(part: Part) -> Object | None:
         case ReasoningPart(text, signature, redacted):
             return None if redacted else _with_signature({"text": text, "thought": True}, signature)
         case ToolCallPart(id_, name, arguments, extra):
-            args = read_arguments(arguments)
+            args = arguments_object(arguments)
             if args is None:
                 return None
             return _with_signature({"functionCall": {"id": id_, "name": name, "args": args}}, signature_in(extra))
@@ -229,4 +216,4 @@ def answer_part(part: Part) -> Object | None:
 
 def unreadable_call(message: Message) -> str | None:
     """The name of a tool call whose arguments are no JSON object: Google's form has no place for it."""
-    return next((call.name for call in message.tool_calls if read_arguments(call.arguments) is None), None)
+    return next((call.name for call in message.tool_calls if arguments_object(call.arguments) is None), None)

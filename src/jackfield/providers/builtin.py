@@ -1,21 +1,27 @@
 """What ships with jackfield: every row of presets.toml, the engine in this process, and the scripted player."""
 
 from jackfield.providers.anthropic import Anthropic
+from jackfield.providers.bedrock import Bedrock
 from jackfield.providers.command_line import command_types
 from jackfield.providers.gemini import Gemini
+from jackfield.providers.human import Human
+from jackfield.providers.hybrid import Hybrid
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
+from jackfield.providers.mcp_tool import McpTool
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import Registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.providers.vertex import Vertex
+from jackfield.providers.websocket import WebSocketSource
 
 
 def register(registrar: Registrar) -> None:
     """Takes the built-in provider types in, through the same registrar as any plugin."""
     for preset in load_presets().values():
         registrar.register(preset_type(preset))
+    registrar.register(Bedrock)
     registrar.register(Gemini)
     registrar.register(Vertex)
     registrar.register(Anthropic)
@@ -23,5 +29,7 @@ def register(registrar: Registrar) -> None:
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)
     registrar.register(Scripted)
+    for source in (McpTool, WebSocketSource, Hybrid, Human):
+        registrar.register(source)
     for command in command_types():
         registrar.register(command)
