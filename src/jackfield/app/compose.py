@@ -28,6 +28,7 @@ from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
+from jackfield.gateway.pace import PaceSettings
 from jackfield.gateway.pipeline import Book, Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
@@ -199,6 +200,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
                 secret_store.known_values,
                 walk=WalkSettings(routing.retries, routing.patience_s, settings.timeouts.total_s),
                 first_token_s=routing.first_token_s,
+                pace=PaceSettings(routing.idle_s, routing.min_tokens_per_s, routing.throughput_window_s),
             ),
             journal=journal,
             ledger=ledger,

@@ -155,6 +155,13 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_token_s: Annotated[
         float, Meta(gt=0, description="Seconds until a stream's first content, where another source could take over.")
     ] = 20.0
+    idle_s: Annotated[
+        float, Meta(ge=0, description="Seconds without content in a stream; heartbeats are no content. 0: no such limit.")
+    ] = 120.0
+    min_tokens_per_s: Annotated[
+        float, Meta(ge=0, description="A stream that gives fewer tokens a second is given up. 0: no such limit.")
+    ] = 0.1
+    throughput_window_s: Annotated[float, Meta(gt=0, description="Seconds over which a stream's tokens are counted.")] = 60.0
     fallbacks: Annotated[
         dict[str, tuple[str, ...]], Meta(description="For a model name: the names to try when all that have it fail.")
     ] = {}
