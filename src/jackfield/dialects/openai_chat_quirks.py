@@ -67,6 +67,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `Bearer KEY`, any other header the bare key. `models_path`: where models are listed, relative to the base URL.
     `reasoning_models`: glob patterns of models that want `max_completion_tokens` and refuse sampling settings.
     `responses_models`: glob patterns of models that answer the Responses API only.
+    `continue_final_message`: it goes on after a last message by the assistant only where this flag says so.
     """
 
     max_tokens_field: TokensField | None = None
@@ -81,6 +82,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models_path: str = "models"
     reasoning_models: tuple[str, ...] = ()
     responses_models: tuple[str, ...] = ()
+    continue_final_message: bool = False
 
     def is_reasoning_model(self, model: str | None) -> bool:
         """Whether `model`, or its part after the last slash, matches `reasoning_models`. Letter case does not matter."""

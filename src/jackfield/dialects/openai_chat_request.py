@@ -254,6 +254,8 @@ def encode_request(request: ChatRequest, quirks: ChatQuirks, *, model: str | Non
         body["response_format"] = _encode_format(request.response_format)
     if request.user is not None:
         body["user"] = request.user
+    if quirks.continue_final_message and _is_begun(request):
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.stream:
         body["stream"] = True
     body |= _extra_fields(request, quirks, warnings)
@@ -264,6 +266,12 @@ def encode_request(request: ChatRequest, quirks: ChatQuirks, *, model: str | Non
         return _encode(body), warnings
     except (TypeError, UnicodeEncodeError) as error:
         raise BadRequest(f"the request cannot be written as JSON: {error}") from None
+
+
+def _is_begun(request: ChatRequest) -> bool:
+    """Whether the last turn is the assistant's and can be gone on with."""
+    last = request.messages[-1] if request.messages else None
+    return last is not None and last.role == "assistant" and not last.tool_calls
 
 
 def _generation_fields(generation: Generation, quirks: ChatQuirks, is_reasoning: bool, warnings: list[str]) -> Object:

@@ -46,7 +46,7 @@ from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
 from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.model_list import Wanted, decode_models, select
-from jackfield.providers.openai_config import OpenAISettings, card_of, read_settings
+from jackfield.providers.openai_config import OpenAIConfig, OpenAISettings, card_of, read_settings
 from jackfield.providers.openai_traits import traits_of
 from jackfield.providers.presets import CallName, Preset, load_presets
 from jackfield.providers.refusal import read_refusal
@@ -98,7 +98,7 @@ class OpenAICompatible:
         self._bounds: dict[str, tuple[int | None, bool]] = {}
         self._vision = config.vision
         self._max_context = config.max_context
-        self.capabilities = self._capabilities(config.max_context, config.vision)
+        self.capabilities = self._capabilities(config)
         self.info = ProviderInfo(
             id=self.card.id,
             type=self.card.type,
@@ -313,15 +313,17 @@ class OpenAICompatible:
                 filled[name] = getattr(known, name)
         return msgspec.structs.replace(profile, **filled) if filled else profile
 
-    def _capabilities(self, max_context: int | None, vision: bool | None) -> Capabilities:
+    def _capabilities(self, config: OpenAIConfig) -> Capabilities:
+        vision = config.vision
         facts = self.preset.facts(self._model) if self._model else None
         known = self.card.capabilities
         return msgspec.structs.replace(
             known,
-            max_context=max_context or (facts.context_length if facts else None) or known.max_context,
+            max_context=config.max_context or (facts.context_length if facts else None) or known.max_context,
             vision=vision if vision is not None else (facts.vision if facts and facts.vision is not None else known.vision),
             images=known.images if vision is None else vision,
             default_model=self._model,
+            prefill=known.prefill if config.prefill is None else config.prefill,
         )
 
 

@@ -26,12 +26,13 @@ class OpenAIConfig(HttpConfig, frozen=True, kw_only=True):
     """What a person may set beside the keys of every provider over HTTP.
 
     `path` is the API's root on the server, where the rule of providers/address.py would guess wrong; `extra_body` are JSON
-    fields sent with every request that does not set them itself. `call_models` names the model of a call beside chat:
-    embeddings, images, speech ...
+    fields sent with every request that does not set them itself; `prefill` says whether it goes on after a last message by the
+    assistant, without repeating it. `call_models` names the model of a call beside chat: embeddings, images, speech ...
     """
 
     mode: str = "api"
     path: str | None = None
+    prefill: bool | None = None
     quirks: dict[str, Any] = msgspec.field(default_factory=dict)
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
     call_models: dict[CallName, str] = msgspec.field(default_factory=dict)
