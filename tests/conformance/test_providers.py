@@ -41,6 +41,8 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
 }
 """By id: its fake, and what its config needs beside address and key."""
 COMMANDS = [kind.card.id for kind in command_types()]
+ELSEWHERE = ("mcp", "websocket", "hybrid", "human")
+"""Covered in test_other_sources.py."""
 DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 
 
@@ -101,4 +103,4 @@ async def test_llama_s_program_keeps_every_law(id_: str, tools: FakeTools, tmp_p
 
 
 def test_every_type_that_ships_is_covered_here() -> None:
-    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, *NATIVE, "local", "scripted", *COMMANDS, *DIRECT}
+    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, *NATIVE, "local", "scripted", *COMMANDS, *DIRECT, *ELSEWHERE}

@@ -310,6 +310,27 @@ class ReportsGenerations(Protocol):
         ...
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person is asked. `asked_at` and `due_at` are Unix seconds."""
+
+    id: str
+    prompt: str
+    system: str | None
+    asked_at: float
+    due_at: float
+    price_msat: int
+
+
+@runtime_checkable
+class AsksPeople(Protocol):
+    """Its answers are given by somebody, through us."""
+
+    def questions(self) -> tuple[Question, ...]: ...
+    def answer(self, question_id: str, text: str) -> None:
+        """Raises NotFound for a question that is not waiting, BadRequest for an answer that is none."""
+        ...
+
+
 class ProviderCard(msgspec.Struct, frozen=True):
     """What is known of a provider type before any instance exists: shown in lists, without network.
 

@@ -4,23 +4,29 @@ from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.bedrock import Bedrock
 from jackfield.providers.command_line import command_types
 from jackfield.providers.gemini import Gemini
+from jackfield.providers.hugging_face import HuggingFace
 from jackfield.providers.human import Human
 from jackfield.providers.hybrid import Hybrid
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.mcp_tool import McpTool
-from jackfield.providers.openai_compatible import preset_type
+from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
+from jackfield.providers.openrouter import OpenRouter
 from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import Registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.providers.vertex import Vertex
 from jackfield.providers.websocket import WebSocketSource
 
+ROWS_WITH_MORE: tuple[type[OpenAICompatible], ...] = (OpenRouter, HuggingFace)
+"""Rows whose service tells things that no row can say: each is its row's type with a few calls more."""
+
 
 def register(registrar: Registrar) -> None:
     """Takes the built-in provider types in, through the same registrar as any plugin."""
+    own = {kind.preset.id: kind for kind in ROWS_WITH_MORE}
     for preset in load_presets().values():
-        registrar.register(preset_type(preset))
+        registrar.register(own.get(preset.id) or preset_type(preset))
     registrar.register(Bedrock)
     registrar.register(Gemini)
     registrar.register(Vertex)

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from jackfield import __version__
+from jackfield.app.cli import answer as answer_command
 from jackfield.app.cli import ask as ask_command
 from jackfield.app.cli import backends as backends_command
 from jackfield.app.cli import batch as batch_command
@@ -88,6 +89,7 @@ app.command("discover")(discover_command.discover)
 app.add_typer(models_commands.app, name="models")
 app.command("backends")(backends_command.backends)
 app.command("explain")(explain_command.explain)
+app.command("answer")(answer_command.answer)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(secrets_commands.app, name="secrets")
 app.add_typer(doctor_commands.app, name="doctor")

@@ -18,6 +18,7 @@ from jackfield.doors.control.event_routes import EVENT_ROUTES
 from jackfield.doors.control.event_stream import EventStreams
 from jackfield.doors.control.failures import MAX_BODY_BYTES, error_handler
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.doors.control.question_routes import QUESTION_ROUTES
 from jackfield.doors.control.reading import StrictRequest, refuse_unknown_query
 from jackfield.doors.control.record_routes import RECORD_ROUTES
 from jackfield.doors.control.slot_routes import SLOT_ROUTES
@@ -37,7 +38,10 @@ def create_control_app(panel: ControlPanel) -> ASGIApp:
     discovered = Discovered(panel.discover, panel.clock)
     app = Litestar(
         route_handlers=[
-            Router(PREFIX, route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *BACKEND_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES])
+            Router(
+                PREFIX,
+                route_handlers=[*SLOT_ROUTES, *SOURCE_ROUTES, *BACKEND_ROUTES, *QUESTION_ROUTES, *EVENT_ROUTES, *RECORD_ROUTES],
+            )
         ],
         dependencies={
             "panel": Provide(lambda: panel, sync_to_thread=False),

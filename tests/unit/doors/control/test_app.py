@@ -487,7 +487,7 @@ async def test_too_many_listeners_are_told_before_they_wait(tmp_path: Path) -> N
 async def test_describes_every_route_and_every_body(door: Door) -> None:
     described = await door.get("schema/openapi.json")
     calls = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
-    assert len(calls) == 27
+    assert len(calls) == 29
     assert all(path.startswith(V1) for _, path in calls)
     bodies = {name for name in described["components"]["schemas"] if name.endswith("Body")}
     assert {"PlugBody", "CloneBody", "MutateBody", "SwapBody", "RenameBody", "RestoreBody", "InvokeBody"} <= bodies

@@ -1,0 +1,64 @@
+"""Ways to the network for libraries that bring their own protocol: each opens what the gate pinned, and nothing else.
+
+`gated_client` is an httpx2 client for those that want one, `gated_socket` a connected TCP socket for those that take that.
+"""
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from jackfield.core.errors import TimedOut
+from jackfield.transport import failures
+from jackfield.transport.egress import EgressGate
+from jackfield.transport.endpoint import Endpoint
+from jackfield.transport.host import bracketed
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+async def gated_socket(gate: EgressGate, endpoint: Endpoint, timeout_s: float) -> socket.socket:
+    """A socket connected to the first of the endpoint's addresses that takes it. The caller closes it.
+
+    Raises EgressDenied, TimedOut, Unavailable.
+    """
+    loop = asyncio.get_running_loop()
+    refused: OSError | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            for family, address in await gate.addresses(endpoint.host, endpoint.port):
+                found = socket.socket(family, socket.SOCK_STREAM)
+                try:
+                    found.setblocking(False)
+                    await loop.sock_connect(found, address)
+                except OSError as exc:
+                    found.close()
+                    refused = refused or exc
+                except BaseException:
+                    found.close()
+                    raise
+                else:
+                    return found
+    except TimeoutError as exc:
+        raise TimedOut(f"{endpoint} did not take a connection within {timeout_s:g} s") from exc
+    assert refused is not None
+    raise failures.from_transport(refused, endpoint) from refused
+
+
+def gated_client(gate: EgressGate, *, headers: dict[str, str] | None = None, timeout_s: float = 60.0) -> "httpx2.AsyncClient":
+    """An httpx2 client that resolves names through the gate, follows no redirect and reads no proxy from the environment."""
+    import httpx2
+
+    class Gated(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: "httpx2.Request") -> "httpx2.Response":
+            url = request.url
+            port = url.port or (443 if url.scheme == "https" else 80)
+            address = (await gate.addresses(url.host, port))[0][1][0]
+            request.headers.setdefault("host", url.netloc.decode("ascii"))
+            request.extensions = {**request.extensions, "sni_hostname": url.host}
+            request.url = url.copy_with(host=bracketed(address).strip("[]"), port=port)
+            return await super().handle_async_request(request)
+
+    return httpx2.AsyncClient(
+        transport=Gated(trust_env=False), headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=False
+    )
