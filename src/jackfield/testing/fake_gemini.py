@@ -185,13 +185,13 @@ def _pieces(answer: Answer, *, is_whole: bool) -> list[list[dict[str, Any]]]:
 
 def _as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     """A request in the words that testing/answers.py reads."""
-    config = body.get("generationConfig") or {}
+    config = _camel(body.get("generationConfig") or {})
     functions = [function for tool in body.get("tools") or [] for function in tool.get("functionDeclarations") or []]
     system = (body.get("systemInstruction") or {}).get("parts") or []
     messages: list[dict[str, Any]] = [{"role": "system", "content": part["text"]} for part in system]
     for content in body.get("contents") or []:
         messages.append({"role": _role(content), "content": [_chat_part(part) for part in content.get("parts") or []]})
-    thinking = config.get("thinkingConfig") or {}
+    thinking = _camel(config.get("thinkingConfig") or {})
     chat: dict[str, Any] = {
         "messages": messages,
         "tools": [{"function": function} for function in functions],
@@ -201,6 +201,11 @@ def _as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("responseMimeType") == "application/json":
         chat["response_format"] = {"type": "json_object"}
     return chat
+
+
+def _camel(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Google takes both spellings of a name, and its own client sends both."""
+    return {re.sub(r"_([a-z])", lambda match: match[1].upper(), name): item for name, item in value.items()}
 
 
 def _role(content: Mapping[str, Any]) -> str:
