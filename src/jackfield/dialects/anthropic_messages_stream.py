@@ -219,6 +219,8 @@ class StreamDecoder:
             return
         if opened is None or opened.kind != kind or opened.place != place:
             # announced as something else, or not at all: the delta says what it is
+            if kind == "tool_call":
+                raise Malformed("the stream holds arguments of a tool call that has no name", provider=self._provider or None)
             self._start({}, events)
             self._close(events)
             opened = self._open_part(place, kind, {}, events)

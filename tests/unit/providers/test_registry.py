@@ -13,7 +13,7 @@ from jackfield.providers.registry import Registrar, load_plugins, load_registrar
 BUILT_IN = load_registrar(plugins=False)
 
 
-@pytest.mark.behaviour("SLOT-26")
+@pytest.mark.behaviour("SLOT-26", "PROV-39")
 @pytest.mark.parametrize(
     ("name", "provider_id"),
     [
@@ -26,17 +26,12 @@ BUILT_IN = load_registrar(plugins=False)
         ("openai-compatible", "openai-compat"),
         ("huggingface", "huggingface-router"), ("akash", "akash-ml"), ("ollama", "ollama"), ("openrouter", "openrouter"),
         ("scripted", "scripted"), ("litellm", "litellm-proxy"),
+        ("anthropic", "anthropic"), ("claude", "anthropic"), ("claude-3", "anthropic"), ("sonnet", "anthropic"),
     ],
 )  # fmt: skip
 def test_every_alias_leads_to_its_type(name: str, provider_id: str) -> None:
     assert BUILT_IN.canonical(name) == provider_id
     assert BUILT_IN.get(name).card.id == provider_id
-
-
-@pytest.mark.parametrize("name", ["claude", "anthropic", "sonnet"])
-def test_names_of_another_protocol_are_not_taken(name: str) -> None:
-    with pytest.raises(ProviderNotFound):
-        BUILT_IN.get(name)
 
 
 @pytest.mark.behaviour("SLOT-26")
