@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import Raw
 
 from engine_servers import EngineServer
+from jackfield.core.contracts import RawCall
 from jackfield.core.errors import ContextOverflow, NotSupported
 from jackfield.core.events import fold
 from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest
+from jackfield.dialects.anthropic_messages import STOP_EVENT
+from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
 from jackfield.providers.presets import load_presets
 from jackfield.testing.conformance import LAWS, Subject, check_law
@@ -41,6 +45,33 @@ async def test_llama_server_keeps_the_laws(law: str, llama: EngineServer, tools:
 @pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
 async def test_lemonade_keeps_the_laws(law: str, lemonade: EngineServer, tools: FakeTools) -> None:
     await check_law(law, LAWS[law], Subject(lambda: _made("lemonade", lemonade, tools), keeps_limits=True))
+
+
+@pytest.mark.engine
+@pytest.mark.behaviour("PROV-24")
+@pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
+async def test_llama_server_keeps_the_laws_in_the_messages_dialect(law: str, llama: EngineServer, tools: FakeTools) -> None:
+    config = {"base_url": llama.root_url, "model": llama.model}
+    await check_law(law, LAWS[law], Subject(lambda: Anthropic.create(config, tools), keeps_limits=True))
+
+
+@pytest.mark.engine
+async def test_llama_server_counts_tokens_and_refuses_in_the_messages_dialect(llama: EngineServer, tools: FakeTools) -> None:
+    provider = Anthropic.create({"base_url": llama.root_url, "model": llama.model}, tools)
+    question = ChatRequest((text_message("user", "ping"),))
+    counted = await provider.count_tokens(question)
+    async with provider.open(question) as events:
+        reply = await fold(events)
+    assert reply.usage is not None
+    assert counted == reply.usage.prompt_tokens
+    with pytest.raises(ContextOverflow):
+        async with provider.open(ChatRequest((text_message("user", "a b " * 3000),), stream=True)) as events:
+            await fold(events)
+    call = RawCall(
+        "messages", {"messages": Raw(b'[{"role":"user","content":"ping"}]'), "max_tokens": Raw(b"9")}, None, stream=True
+    )
+    stream = await (await provider.pass_through(call)).read()
+    assert stream.endswith(STOP_EVENT)
 
 
 @pytest.mark.engine

@@ -5,10 +5,11 @@ from typing import Any
 import psutil
 import pytest
 
-from jackfield.core.errors import AuthFailed, BadRequest, EgressDenied, ModeForbids, ProviderNotFound
+from jackfield.core.errors import AuthFailed, BadRequest, EgressDenied, ModeForbids, NotSupported, ProviderNotFound
 from jackfield.core.modes import OperatingMode
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.slots.standalone import HELD, HeldSecrets, Maker, UnknownProvider
+from jackfield.testing.fake_anthropic import FakeAnthropic
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import DictSecrets
 
@@ -39,6 +40,8 @@ def maker(bench: Any) -> Maker:
         ("local", "local", LOCAL),
         ("gguf", "local", LOCAL),
         ("simulated", "scripted", {}),
+        ("claude", "anthropic", {"api_key": KEY}),
+        ("anthropic", "anthropic", {"api_key": KEY}),
     ],
 )
 def test_every_alias_makes_its_provider(maker: Maker, alias: str, provider_id: str, config: dict[str, Any]) -> None:
@@ -57,6 +60,18 @@ def test_an_unknown_name_is_a_value_error_that_lists_the_names(maker: Maker) -> 
         maker.create("ollama", "x")  # type: ignore[arg-type]
     with pytest.raises(AuthFailed, match="OPENAI_API_KEY"):
         maker.create("openai")
+
+
+@pytest.mark.behaviour("ERR-14")
+async def test_what_a_provider_cannot_do_is_told_with_its_name(maker: Maker) -> None:
+    async with FakeAnthropic() as fake:
+        claude = maker.create("claude", {"base_url": fake.base_url, "api_key": KEY, "model": "claude-fake-1"})
+        assert await claude.connect()
+        with pytest.raises(NotSupported, match=r"^anthropic: it makes no embeddings"):
+            await claude.embed("x")
+        assert fake.completions == 0
+        assert await claude.forward("ping") == "pong"
+        await claude.disconnect()
 
 
 @pytest.mark.behaviour("ADPT-09", "ADPT-10")
