@@ -1,8 +1,8 @@
 """Watches the bytes of a Chat Completions stream that passes through, and changes none of them but one.
 
-Sends on what came in, at once; takes out only the usage chunk that the client did not ask for. Counts on nothing about how the
-bytes are cut. The steady state, one whole event of text without other news, costs about half a microsecond: it is glanced at
-with a decoder that skips all else.
+Sends on what came in, event by event; takes out only the usage chunk that the client did not ask for. Counts on nothing about
+how the bytes are cut. The steady state, one whole event of text without other news, costs about half a microsecond: it is
+glanced at with a decoder that skips all else.
 """
 
 import re
@@ -18,7 +18,6 @@ from jackfield.dialects.openai_errors import in_band_error
 from jackfield.dialects.sse import MAX_EVENT_BYTES, SseDecoder
 
 _EVENT_END = re.compile(rb"\n\r?\n")
-_NOT_USAGE_ONLY = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _decode = msgspec.json.Decoder().decode
 
 
@@ -107,13 +106,12 @@ class StreamRelay:
     error, or Malformed for an event that cannot be read; its bytes are passed on like all others.
     """
 
-    __slots__ = ("_provider", "_sent", "_show_usage", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
+    __slots__ = ("_provider", "_show_usage", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool, provider: str = "") -> None:
         self._show_usage = show_usage
         self._provider = provider
         self._tail = b""
-        self._sent = 0
         self.usage: Usage | None = None
         self.done = False
         self.has_content = False
@@ -122,7 +120,7 @@ class StreamRelay:
         self.error: JackfieldError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """What to send on now. Held back is only an unfinished event that may be the unwanted usage chunk.
+        """The whole events to send on. An unfinished one is held back: if it is never finished, what follows can still be read.
 
         Raises Malformed when one event grows past sse.MAX_EVENT_BYTES.
         """
@@ -133,32 +131,21 @@ class StreamRelay:
 
     def finish(self) -> bytes:
         """What was held back when upstream ended without ending its last event."""
-        tail, sent = self._tail, self._sent
-        self._tail, self._sent = b"", 0
-        if not tail:
-            return b""
-        is_hidden = self._inspect(tail, is_whole=False)
-        return b"" if is_hidden and not sent else tail[sent:]
+        tail, self._tail = self._tail, b""
+        return b"" if not tail or self._inspect(tail, is_whole=False) else tail
 
     def _walk(self, chunk: bytes) -> bytes:
         data = self._tail + chunk if self._tail else chunk
         out: list[bytes] = []
         start = 0
-        sent = self._sent
         for match in _EVENT_END.finditer(data, max(0, len(self._tail) - 2)):
             end = match.end()
-            is_hidden = self._inspect(data[start:end], is_whole=True)
-            if not is_hidden or sent > start:
-                out.append(data[max(start, sent) : end])
+            if not self._inspect(data[start:end], is_whole=True):
+                out.append(data[start:end])
             start = end
         self._tail = data[start:]
-        self._sent = max(0, sent - start)
-        if self._tail:
-            if len(self._tail) > MAX_EVENT_BYTES:
-                raise Malformed(f"one event of the stream is larger than {MAX_EVENT_BYTES} bytes", provider=self._provider)
-            if self._sent or self._show_usage or _NOT_USAGE_ONLY.search(self._tail):
-                out.append(self._tail[self._sent :])
-                self._sent = len(self._tail)
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise Malformed(f"one event of the stream is larger than {MAX_EVENT_BYTES} bytes", provider=self._provider)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _inspect(self, event: bytes, *, is_whole: bool) -> bool:

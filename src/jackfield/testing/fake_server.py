@@ -23,9 +23,10 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` of 400 or more answers with an error body; `hang` waits for ever "before" the answer or "inside" it, after
     `pieces_before` events; `cut_after`, `error_after` and `garbage_after` cut the connection, send an in-band error, or send
-    half an event, after so many events. A plain answer, which has no events, is then silent or cut in its middle, an error
-    with status 200, or half a JSON object. `first_event_delay_s` is between the head and the first event (or the body), and
-    `heartbeat_s` sends a comment that often whenever a stream waits. `is_empty` answers with no content; `finish_reason`
+    half an event, after so many events; `cut_inside` is how many bytes of the next one still come before the cut. A plain
+    answer, which has no events, is then silent or cut in its middle, an error with status 200, or half a JSON object.
+    `first_event_delay_s` is between the head and the first event (or the body), and `heartbeat_s` sends a comment that often
+    whenever a stream waits. `is_empty` answers with no content; `finish_reason`
     takes the place of the true one; `split_bytes` writes a stream in pieces of that size.
     """
 
@@ -43,6 +44,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float | None = None
     piece_delay_s: float = 0.0
     cut_after: int | None = None
+    cut_inside: int = 0
     error_after: int | None = None
     garbage_after: int | None = None
     is_empty: bool = False
@@ -236,6 +238,8 @@ class FakeServer:
                 await wire.piece(self.stream_error(behaviour.message, behaviour.code))
                 return await wire.end()
             if behaviour.cut_after is not None and number >= behaviour.cut_after:
+                if behaviour.cut_inside:
+                    await wire.piece(event[: behaviour.cut_inside])
                 return False
             if number == behaviour.garbage_after:
                 event = event[: len(event) // 2] + self.event_end

@@ -20,7 +20,8 @@ class FakeOpenAI(FakeServer):
     """`async with FakeOpenAI() as fake:` serves until the block is left. Any path that ends in a known call is served.
 
     `require_key` refuses other keys with 401; `strict_reasoning` refuses what OpenAI's reasoning models refuse; `prefill` is
-    what it makes of a last message by the assistant: goes on after it, refuses it, or answers as if it were a question.
+    what it makes of a last message by the assistant: goes on after it, refuses it, or answers as if it were a question. `says`,
+    where it is set, is its answer to everything.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FakeOpenAI(FakeServer):
         self.dimensions = dimensions
         self.strict_reasoning = strict_reasoning
         self.prefill = prefill
+        self.says: str | None = None
 
     def error(self, status: int, message: str, code: str | None) -> dict[str, Any]:
         return _error(message, code)
@@ -86,18 +88,13 @@ class FakeOpenAI(FakeServer):
 
     def _continued(self, body: Mapping[str, Any]) -> Answer:
         """The answer, or what is left of it after the beginning that the request holds."""
+        if self.says is not None:
+            return Answer(self.says)
         last = body["messages"][-1] if body.get("messages") else {}
         if self.prefill != "goes on" or last.get("role") != "assistant" or not isinstance(last.get("content"), str):
             return answer_for(body)
         whole = answer_for({**body, "messages": body["messages"][:-1]})
         return msgspec.structs.replace(whole, text=whole.text.removeprefix(last["content"]))
-
-    def _altered(self, answer: Answer, behaviour: Behaviour) -> Answer:
-        if behaviour.is_empty:
-            answer = Answer(prompt_tokens=answer.prompt_tokens)
-        if behaviour.finish_reason is not None:
-            answer = msgspec.structs.replace(answer, finish_reason=behaviour.finish_reason)
-        return answer
 
     def _refusal(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
         names = [model if isinstance(model, str) else model["id"] for model in self.models]

@@ -61,26 +61,26 @@ def test_any_split_gives_the_same_bytes_and_knowledge(
     assert relay.done is (DONE in events)
     assert relay.finished is bool({FINISH, FINISH_USAGE} & {*events})
     assert relay.has_content is bool({TEXT, QUOTED, NULLS} & {*events})
+    assert relay.pieces == sum(event in (TEXT, QUOTED, NULLS) for event in events)
     assert relay.usage == (Usage(3, 2) if {*events} & {*HIDDEN, FINISH_USAGE} else None)
     assert relay.error is None
 
 
-def test_nothing_is_delayed_but_what_may_be_the_usage_chunk() -> None:
+def test_whole_events_go_on_at_once_and_the_beginning_of_one_is_held() -> None:
     relay = StreamRelay(show_usage=False, provider="p")
     assert relay.feed(ROLE) == ROLE
-    assert relay.feed(TEXT[:-20]) == TEXT[:-20]
-    assert relay.feed(TEXT[-20:]) == TEXT[-20:]
-    assert relay.feed(TEXT[:10]) == b""
-    assert relay.feed(TEXT[10:] + USAGE[:30]) == TEXT
+    assert relay.feed(TEXT[:-20]) == b""
+    assert relay.feed(TEXT[-20:] + USAGE[:30]) == TEXT
     assert relay.feed(USAGE[30:] + DONE) == DONE
     assert relay.finish() == b""
 
 
-def test_with_usage_shown_nothing_is_ever_held() -> None:
+def test_of_an_event_that_is_cut_nothing_is_sent() -> None:
+    """What follows a half event on the same line could not be read."""
     relay = StreamRelay(show_usage=True, provider="p")
-    for byte in ROLE + USAGE + DONE:
-        assert relay.feed(bytes([byte])) == bytes([byte])
-    assert relay.usage == Usage(3, 2)
+    assert relay.feed(ROLE + TEXT + TEXT[:-2]) == ROLE + TEXT
+    assert relay.feed(b"") == b""
+    assert relay.pieces == 1
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,11 @@ def test_with_usage_shown_nothing_is_ever_held() -> None:
     ],
 )
 def test_content_is_what_a_client_would_notice(delta: dict[str, Any], is_content: bool) -> None:
-    _, relay = relayed([sse.encode(msgspec.json.encode({"choices": [{"delta": delta}]}))])
+    event = sse.encode(msgspec.json.encode({"choices": [{"delta": delta}]}))
+    _, relay = relayed([event])
     assert relay.has_content is is_content
+    _, relay = relayed([TEXT, event, event + event, b": still there\n\n"])
+    assert relay.pieces == 1 + 3 * is_content
 
 
 @pytest.mark.parametrize(
