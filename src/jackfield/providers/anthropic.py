@@ -7,7 +7,6 @@ https://platform.claude.com/docs/en/api (November 2026).
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self, Unpack
-from urllib.parse import quote
 
 import msgspec
 
@@ -40,6 +39,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
 from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, root_of
+from jackfield.providers.http_json import path_part, read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.model_list import Wanted, select
@@ -124,6 +124,7 @@ class Anthropic:
             vision=known.vision if config.vision is None else config.vision,
             images=known.images if config.vision is None else config.vision,
             default_model=self._model,
+            prefill=facts_of(self._model).prefill,
         )
         self.info = ProviderInfo(
             self.card.id, self.card.type, self.card.display_name, anthropic_messages.NAME, self._source.hosts
@@ -182,16 +183,16 @@ class Anthropic:
             listed += page.models
             if not page.following:
                 break
-            query = f"models?limit={PAGE_SIZE}&after_id={quote(page.following)}"
+            query = f"models?limit={PAGE_SIZE}&after_id={path_part(page.following)}"
         self._listed = {model.profile.id: model for model in listed}
         return select(tuple(self._merged(model.profile) for model in listed), **wanted)
 
     async def _page(self, query: str) -> ModelPage:
         reply = await self._source.get(query, operation="list models")
-        try:
-            return read_page(await reply.read(), self.card.id)
-        except JackfieldError as error:
-            raise self._source.failed(error, "list models", None) from error.__cause__
+        return await read_reply(self._source, reply, self._read_page, "list models", None)
+
+    def _read_page(self, body: bytes) -> ModelPage:
+        return read_page(body, self.card.id)
 
     async def probe(self) -> ProbeResult:
         """Asks for the model list, never for an answer."""
@@ -202,10 +203,7 @@ class Anthropic:
         model = request.model or self._model
         body = anthropic_messages.encode_count(self._completed(request), self._quirks_of(model), model=model)
         reply = await self._source.post(anthropic_messages.COUNT_PATH, body, model=model)
-        try:
-            return anthropic_messages.decode_count(await reply.read())
-        except JackfieldError as error:
-            raise self._source.failed(error, "count tokens", model) from error.__cause__
+        return await read_reply(self._source, reply, anthropic_messages.decode_count, "count tokens", model)
 
     async def start_batch(self, tasks: Sequence[BatchTask]) -> BatchState:
         """Hands the tasks over at once. Raises BadRequest for none, or for two with one id."""
@@ -213,23 +211,25 @@ class Anthropic:
             raise BadRequest("a batch needs tasks, each with an id of its own", provider=self.card.id, param="tasks")
         body = anthropic_batches.encode_batch([(task.id, self._task_body(task)) for task in tasks])
         reply = await self._source.post(anthropic_batches.PATH, body, model=None)
-        return await self._state(reply, "start batch")
+        return await read_reply(self._source, reply, anthropic_batches.decode_state, "start a batch", None)
 
     async def batch_state(self, batch_id: str) -> BatchState:
-        reply = await self._source.get(_batch_path(batch_id), operation="look at batch")
-        return await self._state(reply, "look at batch")
+        reply = await self._source.get(_batch_path(batch_id), operation="look at a batch", missing=_batch_name(batch_id))
+        return await read_reply(self._source, reply, anthropic_batches.decode_state, "look at a batch", None)
 
     async def cancel_batch(self, batch_id: str) -> BatchState:
         """What is done by then stays done."""
-        reply = await self._source.post(f"{_batch_path(batch_id)}/cancel", b"", model=None)
-        return await self._state(reply, "cancel batch")
+        path = f"{_batch_path(batch_id)}/cancel"
+        reply = await self._source.post(path, b"", model=None, missing=_batch_name(batch_id))
+        return await read_reply(self._source, reply, anthropic_batches.decode_state, "cancel a batch", None)
 
     async def batch_outcomes(self, batch_id: str) -> AsyncIterator[BatchOutcome]:
         """In any order, as they arrive. Raises Conflict while the batch is running."""
         state = await self.batch_state(batch_id)
         if state.state != "ended":
-            raise Conflict(f"batch {batch_id} is {state.state}: its results can be read once it has ended")
-        reply = await self._source.get(f"{_batch_path(batch_id)}/results", operation="read batch")
+            raise Conflict(f"{_batch_name(batch_id)} is {state.state}: its results can be read once it has ended")
+        path = f"{_batch_path(batch_id)}/results"
+        reply = await self._source.fetch(path, operation="read a batch", missing=_batch_name(batch_id))
         reader = anthropic_batches.OutcomeReader(self.card.id)
         try:
             while chunk := await reply.chunk():
@@ -238,7 +238,7 @@ class Anthropic:
             for outcome in reader.finish():
                 yield outcome
         except JackfieldError as error:
-            raise self._source.failed(error, "read batch", None) from error.__cause__
+            raise self._source.failed(error, "read a batch", None) from error.__cause__
         finally:
             await reply.aclose()
 
@@ -252,12 +252,6 @@ class Anthropic:
         body, warnings = anthropic_messages.encode_request(request, self._quirks_of(model), model=model)
         told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
         return body
-
-    async def _state(self, reply: RawReply, operation: str) -> BatchState:
-        try:
-            return anthropic_batches.decode_state(await reply.read())
-        except JackfieldError as error:
-            raise self._source.failed(error, operation, None) from error.__cause__
 
     def _completed(self, request: ChatRequest) -> ChatRequest:
         generation = merge_generation(request.generation, self._config.generation)
@@ -319,7 +313,11 @@ def _default_fields(config: AnthropicConfig) -> dict[str, msgspec.Raw]:
 
 
 def _batch_path(batch_id: str) -> str:
-    return f"{anthropic_batches.PATH}/{quote(batch_id, safe='')}"
+    return f"{anthropic_batches.PATH}/{path_part(batch_id)}"
+
+
+def _batch_name(batch_id: str) -> str:
+    return f"batch {batch_id!r}"
 
 
 def _reading(provider: str) -> Reading:

@@ -28,6 +28,7 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sampling: bool = True
     thinking: Literal["budget", "adaptive", "none"] = "budget"
     schemas: bool = True
+    prefill: bool | None = None
 
 
 class ListedModel(msgspec.Struct, frozen=True):
