@@ -78,6 +78,7 @@ class Vertex(Gemini):
             if not read.project:
                 raise BadRequest("vertex needs a project: the id of the Google Cloud project that pays", param="project")
             secret, file = _credentials(read, key)
+            read = msgspec.structs.replace(read, secrets=tuple(item for item in read.secrets if item != file))
             tokens = GoogleTokens(tools.http, secret=secret, file=file)
             regions = Regions([cls._region(name, read, tokens, tools) for name in dict.fromkeys((read.region, *read.regions))])
             return cls(read, regions, regions.hosts)
