@@ -51,6 +51,10 @@ class Pacer:
         self._watched: set[Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_beating(self) -> bool:
+        return self._timer is not None
+
     def watch(self, source: Gives) -> "Watch":
         """A block that raises TimedOut once `source` has fallen behind while the block waited for it."""
         return Watch(self, source)
