@@ -43,6 +43,7 @@ from jackfield.money.rates import Rates
 from jackfield.providers.registry import Registrar
 from jackfield.routing.cache import AnswerCache, CacheSettings
 from jackfield.routing.explain import Decisions
+from jackfield.routing.hedge import HedgeSettings
 from jackfield.routing.limits import Limits, limits_of
 from jackfield.routing.manager import BackendManager, ManagerConfig
 from jackfield.routing.probing import LookSettings
@@ -198,7 +199,9 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
                 ),
                 books,
                 secret_store.known_values,
-                walk=WalkSettings(routing.retries, routing.patience_s, settings.timeouts.total_s),
+                walk=_walk_settings(settings),
+                sources=_source_limits(settings),
+                on_hedge=lambda who: metrics.hedges.add(who),
                 first_token_s=routing.first_token_s,
                 pace=PaceSettings(routing.idle_s, routing.min_tokens_per_s, routing.throughput_window_s),
             ),
@@ -213,6 +216,23 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         await registry.restore()
         await stack.enter_async_context(backends.follow(registry))
         yield house
+
+
+def _walk_settings(settings: Settings) -> WalkSettings:
+    routing, hedge = settings.routing, settings.hedge
+    return WalkSettings(
+        routing.retries,
+        routing.patience_s,
+        settings.timeouts.total_s,
+        routing.warm_up_s,
+        HedgeSettings(share=hedge.share, percent=hedge.percent) if hedge.enabled else None,
+    )
+
+
+def _source_limits(settings: Settings) -> Limits | None:
+    """Of providers and models; None where there are none, so that nobody pays for them."""
+    _, theirs = limits_of(settings.limits)
+    return None if theirs.is_free else Limits(theirs)
 
 
 def _surround(pipeline: Pipeline, settings: Settings) -> None:

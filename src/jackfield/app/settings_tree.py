@@ -165,6 +165,9 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fallbacks: Annotated[
         dict[str, tuple[str, ...]], Meta(description="For a model name: the names to try when all that have it fail.")
     ] = {}
+    warm_up_s: Annotated[
+        float, Meta(ge=0, description="Seconds that a source on this machine may take to start before its first answer.")
+    ] = 60.0
     health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
 
 

@@ -117,6 +117,13 @@ class Call:
             self.fields = dict(self.asked_fields)
         self.usage = self.cost = self.first_token_at = None
 
+    def adopt(self, twin: "Call") -> None:
+        """Goes on as its twin, which was aimed elsewhere and came first."""
+        self.slot_number, self.binding, self.model = twin.slot_number, twin.binding, twin.model
+        self.fields, self.answering = twin.fields, twin.answering
+        self.usage, self.cost, self.first_token_at = twin.usage, twin.cost, twin.first_token_at
+        self.dispatched_at, self.upstream_at = twin.dispatched_at, twin.upstream_at
+
     def overhead_us(self, clock: Callable[[], float] = perf_counter) -> int:
         """Microseconds of this request that were spent here and not upstream, up to now."""
         return int((self.dispatched_at - self.received_at + clock() - self.upstream_at) * 1e6)

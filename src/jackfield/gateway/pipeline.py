@@ -16,12 +16,13 @@ import asyncio
 import random as randomness
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from functools import partial
 from time import monotonic
+from typing import cast
 
 from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact_error
 from jackfield.gateway.answers import StreamAnswer
+from jackfield.gateway.attempt import Begun
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Client
 from jackfield.gateway.pace import Pacer, PaceSettings
@@ -30,12 +31,56 @@ from jackfield.gateway.steps.relay import Relay
 from jackfield.gateway.steps.resolve import Resolve
 from jackfield.gateway.steps.tell import Telling, wants_telling
 from jackfield.gateway.walk import Walk, WalkSettings
+from jackfield.routing.limits import Limits
 
 Book = Callable[[Call], None]
 Serve = Callable[[Call, Answers], Awaitable[None]]
 Around = Callable[[Call, Answers, Serve], Awaitable[None]]
 """Holds a resolved request, answers it, or lets it go on with what it was given last."""
 CANCELLED = "cancelled"
+
+
+class _Playing:
+    """One request's attempts. While others could answer, nothing leaves before there is content, and not for long either."""
+
+    __slots__ = ("_client", "_pipeline")
+
+    def __init__(self, pipeline: "Pipeline", client: Answers) -> None:
+        self._pipeline = pipeline
+        self._client = client
+
+    async def begin(self, call: Call, has_others: bool) -> Begun:
+        if not call.stream:
+            plain = await open_plain(call)
+            try:
+                return Begun(plain, await self._pipeline.relay.whole(call, plain, must_have_content=has_others))
+            except BaseException:
+                await plain.aclose()
+                raise
+        if not has_others:
+            return await self._begin_stream(call, has_others)
+        async with self._pipeline.first_token_limit():
+            return await self._begin_stream(call, has_others)
+
+    async def _begin_stream(self, call: Call, has_others: bool) -> Begun:
+        stream = await open_stream(call)
+        relay = self._pipeline.relay
+        try:
+            return Begun(stream, await (relay.until_content if has_others else relay.first)(call, stream))
+        except BaseException:
+            await stream.aclose()
+            raise
+
+    async def carry(self, call: Call, begun: Begun) -> None:
+        relay = self._pipeline.relay
+        try:
+            if call.stream:
+                call.answering()
+                await relay.stream(call, self._client, cast("StreamAnswer", begun.answer), begun.held)
+            else:
+                await relay.reply(call, self._client, begun.held)
+        finally:
+            await begun.answer.aclose()
 
 
 class Pipeline:
@@ -50,6 +95,8 @@ class Pipeline:
         walk: WalkSettings | None = None,
         first_token_s: float = 20.0,
         pace: PaceSettings | None = None,
+        sources: Limits | None = None,
+        on_hedge: Callable[[str], None] | None = None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = randomness.random,
     ) -> None:
@@ -57,8 +104,16 @@ class Pipeline:
         self._books = books
         self._known_secrets = known_secrets
         self._first_token_s = first_token_s
-        self._walk = Walk(walk or WalkSettings(), self.close_attempt, clock=clock, random=random)
-        self._relay = Relay(self.close_books, self.complete, Pacer(pace))
+        self._walk = Walk(
+            walk or WalkSettings(),
+            self.close_attempt,
+            self._enter,
+            clock=clock,
+            random=random,
+            sources=sources,
+            on_hedge=on_hedge,
+        )
+        self.relay = Relay(self.close_books, self.complete, Pacer(pace))
         self._serve: Serve = self._walk_on
 
     def surround(self, step: Around) -> None:
@@ -92,41 +147,14 @@ class Pipeline:
 
     async def _walk_on(self, call: Call, client: Answers) -> None:
         try:
-            await self._walk.run(call, partial(self._play, client))
+            await self._walk.run(call, _Playing(self, client))
         except JackfieldError as error:
             if call.said is None:
                 raise
-            await self._relay.break_off(call, client, error)  # nobody goes on with what the client has
-
-    async def _play(self, client: Answers, call: Call, has_others: bool) -> None:
-        """One attempt. While others could answer, nothing leaves before there is content, and not for long either."""
-        if call.stream:
-            await self._play_stream(client, call, has_others)
-            return
-        plain = await open_plain(call)
-        try:
-            await self._relay.plain(call, client, plain, must_have_content=has_others)
-        finally:
-            await plain.aclose()
-
-    async def _play_stream(self, client: Answers, call: Call, has_others: bool) -> None:
-        stream: StreamAnswer | None = None
-        try:
-            if has_others:
-                async with self._first_token_limit():
-                    stream = await open_stream(call)
-                    held = await self._relay.until_content(call, stream)
-            else:
-                stream = await open_stream(call)
-                held = await self._relay.first(call, stream)
-            call.answering()
-            await self._relay.stream(call, client, stream, held)
-        finally:
-            if stream is not None:
-                await stream.aclose()
+            await self.relay.break_off(call, client, error)  # nobody goes on with what the client has
 
     @asynccontextmanager
-    async def _first_token_limit(self) -> AsyncIterator[None]:
+    async def first_token_limit(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._first_token_s):
                 yield

@@ -38,13 +38,31 @@ class Route:
 
     def left(self, error: JackfieldError, failed: Target) -> tuple[list[Target], list[Target]]:
         """Siblings and fallbacks that may be asked now, after `failed` answered with `error`."""
-        if self._others is not None:
-            self._left += self._others()
-            self._others = None
+        self._look()
         usable = [target for target in self._left if target.backend.is_routable]
         if needs_larger_context(error):
             usable = [target for target in usable if _is_larger(target, failed)]
         return [target for target in usable if not target.is_fallback], [target for target in usable if target.is_fallback]
+
+    def sibling(self) -> Target | None:
+        """The next who has the model and may be asked now."""
+        self._look()
+        return next((target for target in self._left if not target.is_fallback and target.backend.is_routable), None)
+
+    def resting(self) -> list[Target]:
+        """Those who are left and may not be asked now."""
+        self._look()
+        return [target for target in self._left if target.backend.breaker.is_resting]
+
+    def swap(self, taken: Target, given: Target) -> Target:
+        """Takes one and puts another back in its place."""
+        self._left[self._left.index(taken)] = given
+        return taken
+
+    def _look(self) -> None:
+        if self._others is not None:
+            self._left += self._others()
+            self._others = None
 
     def take(self, target: Target) -> Target:
         self._left.remove(target)

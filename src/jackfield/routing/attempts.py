@@ -165,6 +165,8 @@ class Step(NamedTuple):
 DEFAULT_SETTINGS = RetrySettings()
 _RETRIES_AFTER_SILENCE = 1
 """Each costs the client a whole time limit."""
+_RETRIES_AFTER_A_BREAK = 1
+"""An answer that broke off before its first content may have been an accident; twice it is none."""
 
 
 class RetryBudget:
@@ -250,7 +252,9 @@ class RetryBudget:
         most = rule.retries_first if fallbacks else rule.retries
         if isinstance(error, TimedOut):
             most = min(most, _RETRIES_AFTER_SILENCE)
-        if not error.may_retry:
+        if isinstance(error, StreamBroken):
+            most = min(most, _RETRIES_AFTER_A_BREAK)
+        elif not error.may_retry:
             return "such an answer is not asked for twice at the same place"
         if self._retries >= most:
             return f"the same backend was asked again {self._retries} times"

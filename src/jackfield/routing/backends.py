@@ -281,6 +281,11 @@ class Backend:
         return self.seen.registered_at
 
     @property
+    def age_s(self) -> float:
+        """Seconds since it was registered in this run."""
+        return self._clock() - self.seen.registered_at
+
+    @property
     def last_seen_at(self) -> float | None:
         return self.seen.seen_at
 

@@ -7,6 +7,7 @@ leave, so whoever has the whole answer also finds its row.
 """
 
 from collections.abc import Callable
+from time import perf_counter
 
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.gateway.answers import PlainAnswer, StreamAnswer
@@ -17,6 +18,7 @@ from jackfield.gateway.pace import Pacer
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
+HOLD_S = 2.0
 CloseBooks = Callable[[Call, str], None]
 Complete = Callable[[Call, JackfieldError], None]
 
@@ -29,21 +31,30 @@ class Relay:
         self._complete = complete
         self._pacer = pacer or Pacer()
 
-    async def plain(self, call: Call, client: Answers, answer: PlainAnswer, *, must_have_content: bool = False) -> None:
+    async def whole(self, call: Call, answer: PlainAnswer, *, must_have_content: bool = False) -> bytes:
         """`must_have_content`: an answer that says nothing is an error, since somebody else may have more to say."""
         body = await answer.body(call)
         if must_have_content and _may_be_empty(call) and call.dialect.is_empty(body):
             raise _empty_answer()
+        return body
+
+    async def reply(self, call: Call, client: Answers, body: bytes) -> None:
         self._close_books(call, OK)
         await client.reply(call.status, [JSON, *_headers(call)], body)
 
     async def first(self, call: Call, answer: StreamAnswer) -> bytes:
-        """The first bytes, as soon as there are any."""
-        chunk = b""
+        """What comes until there is content, so that a source which breaks off before it can be asked again.
+
+        Not for longer than `HOLD_S`: its heartbeats may be what keeps a patient client from giving up.
+        """
+        held = []
+        until = perf_counter() + HOLD_S
         with self._pacer.watch(answer):
-            while not chunk and not answer.is_last:
-                chunk = await answer.chunk(call)
-        return chunk
+            while call.first_token_at is None and not answer.is_last:
+                held.append(await answer.chunk(call))
+                if held[-1] and perf_counter() > until:
+                    break
+        return b"".join(held)
 
     async def until_content(self, call: Call, answer: StreamAnswer) -> bytes:
         """All bytes up to the first content and with it: until then all can be taken back. Raises for an empty answer.
