@@ -66,11 +66,19 @@ class House:
     b: FakeOpenAI
     before: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def plug_a(self, base_url: str | None = None, *, consent: bool = False, **config: Any) -> None:
+    async def plug_a(
+        self,
+        base_url: str | None = None,
+        *,
+        provider: str = "openai-compat",
+        consent: bool = False,
+        require_ready: bool = True,
+        **config: Any,
+    ) -> None:
         limits = {"first_byte_timeout": LIMIT_S, "idle_timeout": LIMIT_S, "connect_timeout": LIMIT_S}
         config = {"base_url": base_url or self.a.base_url, **limits, **config}
         await self.gateway.house.registry.plug(
-            0, "openai-compat", config, model=MODEL, consent=consent, require_ready=base_url is None
+            0, provider, config, model=MODEL, consent=consent, require_ready=require_ready and base_url is None
         )
 
     async def plug_b(self, base_url: str | None = None, provider: str = "openai-compat", **config: Any) -> None:
