@@ -41,7 +41,7 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
 }
 """By id: its fake, and what its config needs beside address and key."""
 COMMANDS = [kind.card.id for kind in command_types()]
-ELSEWHERE = ("mcp", "websocket", "hybrid", "human")
+ELSEWHERE = ("mcp", "websocket", "hybrid", "human", "replicate", "litellm")
 """Covered in test_other_sources.py."""
 DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 

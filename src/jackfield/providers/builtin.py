@@ -7,6 +7,7 @@ from jackfield.providers.gemini import Gemini
 from jackfield.providers.hugging_face import HuggingFace
 from jackfield.providers.human import Human
 from jackfield.providers.hybrid import Hybrid
+from jackfield.providers.litellm import LiteLLM
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.mcp_tool import McpTool
@@ -14,6 +15,7 @@ from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
 from jackfield.providers.openrouter import OpenRouter
 from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import Registrar
+from jackfield.providers.replicate import Replicate
 from jackfield.providers.scripted import Scripted
 from jackfield.providers.vertex import Vertex
 from jackfield.providers.websocket import WebSocketSource
@@ -28,6 +30,8 @@ def register(registrar: Registrar) -> None:
     for preset in load_presets().values():
         registrar.register(own.get(preset.id) or preset_type(preset))
     registrar.register(Bedrock)
+    registrar.register(Replicate)
+    registrar.register(LiteLLM)
     registrar.register(Gemini)
     registrar.register(Vertex)
     registrar.register(Anthropic)

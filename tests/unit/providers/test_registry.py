@@ -25,7 +25,7 @@ BUILT_IN = load_registrar(plugins=False)
         ("amd_gaia", "lemonade"), ("amd-gaia", "lemonade"), ("openai_compat", "openai-compat"),
         ("openai-compatible", "openai-compat"),
         ("huggingface", "huggingface-router"), ("akash", "akash-ml"), ("ollama", "ollama"), ("openrouter", "openrouter"),
-        ("scripted", "scripted"), ("litellm", "litellm-proxy"),
+        ("scripted", "scripted"), ("litellm", "litellm"), ("litellm-proxy", "litellm-proxy"),
         ("anthropic", "anthropic"), ("claude", "anthropic"), ("claude-3", "anthropic"), ("sonnet", "anthropic"),
     ],
 )  # fmt: skip
