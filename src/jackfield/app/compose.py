@@ -47,6 +47,7 @@ from jackfield.routing.hedge import HedgeSettings
 from jackfield.routing.limits import Limits, limits_of
 from jackfield.routing.manager import BackendManager, ManagerConfig
 from jackfield.routing.probing import LookSettings
+from jackfield.routing.use_cases import UseCases
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery, discover
 from jackfield.slots.registry import ProviderRegistry
@@ -195,6 +196,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
                     gate,
                     policy=routing.policy,
                     fallbacks=routing.fallbacks,
+                    use_cases=UseCases.load(routing.use_cases, canonical=registrar.canonical),
                     decisions=Decisions(),
                 ),
                 books,

@@ -168,6 +168,10 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm_up_s: Annotated[
         float, Meta(ge=0, description="Seconds that a source on this machine may take to start before its first answer.")
     ] = 60.0
+    use_cases: Annotated[
+        dict[str, tuple[str, ...]],
+        Meta(description="For a kind of work (model use-case/NAME): PROVIDER/MODEL to ask, first choice first; globs, * anybody."),
+    ] = {}
     health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
 
 

@@ -95,6 +95,7 @@ SPECIAL = {
     ("providers", "active"): ("ollama", "ollama"),
     ("presets",): ("", ()),
     ("routing", "retries"): ("3", 3),
+    ("routing", "use_cases"): ('{"coding": ["local/*"]}', {"coding": ("local/*",)}),
     ("routing", "fallbacks"): ('{"big": ["small"]}', {"big": ("small",)}),
 }
 

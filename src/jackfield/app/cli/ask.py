@@ -23,6 +23,9 @@ def ask(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Ask this model: a slot's name, provider/model or a model.")
     ] = None,
+    use_case: Annotated[
+        str | None, typer.Option("--use-case", help="Ask whoever the rule for this kind of work names: coding, private ...")
+    ] = None,
     provider: Annotated[str | None, typer.Option("--provider", "-p", help="Ask this provider without a gateway.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="With --provider: where it is.")] = None,
     api_key_env: Annotated[
@@ -42,6 +45,8 @@ def ask(
     from jackfield.app.cli.failures import UsedWrongly
 
     call = Call.of(ctx, json=json, config=config, url=url)
+    if use_case is not None and (model or provider or slot is not None):
+        raise UsedWrongly("--use-case stands alone: its rule names providers and models", param="--use-case")
     if slot is not None and (model or provider):
         raise UsedWrongly("--slot stands alone: a slot has its provider and its model", param="--slot")
     if provider is None and (base_url or api_key_env):
@@ -62,7 +67,7 @@ def ask(
                 options["system_prompt"] = system
             answer = ask_provider(call, provider, given, model, prompt, options, on_text, yes=yes)
         else:
-            name = f"slot-{slot}" if slot is not None else model
+            name = f"slot-{slot}" if slot is not None else f"use-case/{use_case}" if use_case else model
             answer = _through_gateway(call, name, prompt, system, options, on_text)
     if call.json:
         output.result(answer)

@@ -108,3 +108,14 @@ def test_a_client_may_ask_for_the_decision_with_its_answer(twins: Live) -> None:
     alone = twins.run(post("/v1/chat/completions", json={**body, "model": "slot-2"}, headers={"x-jackfield-explain": "1"}))
     assert json.loads(alone.headers["x-jackfield-explain"])["candidates"][0]["name"] == "slot-2"
     assert "x-jackfield-explain" not in twins.run(post("/v1/chat/completions", json=body)).headers
+
+
+@pytest.mark.behaviour("SLOT-33")
+def test_ask_by_use_case(jf: Run, twins: Live) -> None:
+    said = jf("ask", "ping", "--use-case", "chat", "--json", url=twins.url)
+    assert (said.code, bool(said.json["text"])) == (0, True)
+    unknown = jf("ask", "ping", "--use-case", "codng", url=twins.url)
+    assert unknown.code != 0
+    assert "did you mean 'coding'" in unknown.err
+    both = jf("ask", "ping", "--use-case", "chat", "--slot", 0, url=twins.url)
+    assert "--use-case stands alone" in both.err
