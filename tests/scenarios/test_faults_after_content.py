@@ -96,6 +96,7 @@ async def test_heartbeats_before_content_are_none_where_nobody_else_is(tmp_path:
         assert heard.text == ""
         assert heard.code == "stream_stalled"
         assert heard.seconds < 5
+        assert house.a.asked <= 2
         await house.settled()
 
 
