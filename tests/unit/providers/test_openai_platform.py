@@ -30,6 +30,7 @@ from jackfield.core.requests import (
     ImageRequest,
     ModerateRequest,
     SpeakRequest,
+    Tool,
     TranscribeRequest,
     Upload,
 )
@@ -307,3 +308,21 @@ async def test_the_laws_hold_over_the_responses_api_too(tools: FakeTools) -> Non
         subject = Subject(lambda: preset_type(preset).create(config, tools), upstream=fake, canary=KEY)
         for name in LAWS.keys() - {"passing_through_keeps_the_bytes"}:
             await check_law(name, LAWS[name], subject)
+
+
+@pytest.mark.behaviour("PROV-18")
+@pytest.mark.parametrize("model", ["gpt-4o", "o3-pro"])
+async def test_a_function_call_comes_typed_with_its_arguments(model: str, fake: FakePlatform, tools: FakeTools) -> None:
+    weather = Tool("get_weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}})
+    reply = await answer(made(fake, tools, model=model), ChatRequest((text_message("user", "weather?"),), tools=(weather,)))
+    call = reply.message.tool_calls[0]
+    assert (call.name, msgspec.json.decode(call.arguments)) == ("get_weather", {"city": "Paris"})
+    assert reply.finish_reason == "tool_calls"
+
+
+@pytest.mark.behaviour("PROV-17")
+async def test_models_are_those_that_the_api_lists_and_facts_fill_in(provider: Any) -> None:
+    listed = {model.id: model for model in await provider.list_models()}
+    assert set(listed) == {"gpt-4o", "gpt-4o-mini", "o3-pro"}
+    assert listed["gpt-4o"].context_length == 128_000
+    assert listed["o3-pro"].context_length is None
