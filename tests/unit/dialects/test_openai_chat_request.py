@@ -20,7 +20,7 @@ def decode(**body: Any) -> ChatRequest:
 
 
 def encode(quirks: ChatQuirks | None = None, **changes: Any) -> tuple[dict[str, Any], list[str]]:
-    request = ChatRequest(messages=(text_message("user", "hello"),), **changes)
+    request = ChatRequest(**{"messages": (text_message("user", "hello"),), **changes})
     body, warnings = encode_request(request, quirks or ChatQuirks(), model="m")
     decoded: dict[str, Any] = msgspec.json.decode(body)
     return decoded, warnings
@@ -321,6 +321,16 @@ def test_quirks_drop_what_the_source_refuses_and_say_so() -> None:
     body, warnings = encode(quirks, **tools)
     assert set(body) == {"model", "messages", "tools"}
     assert [warning.partition(":")[0] for warning in warnings] == ["tool_choice", "seed"]
+
+
+def test_a_source_that_goes_on_only_when_told_is_told_where_the_assistant_has_begun() -> None:
+    flags = {"continue_final_message": True, "add_generation_prompt": False}
+    wants_it = ChatQuirks(continue_final_message=True, extra_fields=("*",))
+    begun = (text_message("user", "Hello"), text_message("assistant", "Well"))
+    assert flags.items() <= encode(wants_it, messages=begun)[0].items()
+    assert not flags.keys() & encode(wants_it)[0].keys()
+    assert not flags.keys() & encode(messages=begun)[0].keys()
+    assert encode(wants_it, messages=begun, extra={"continue_final_message": False})[0]["continue_final_message"] is False
 
 
 def test_a_stream_asks_for_usage_where_the_source_can_give_it() -> None:

@@ -155,6 +155,21 @@ async def test_what_cannot_fit_is_refused_before_any_contact(fake: FakeOpenAI, t
     assert provider.capabilities.max_context == 50
 
 
+@pytest.mark.parametrize(
+    ("provider", "said", "expected"),
+    [
+        ("openai-compat", {}, None),
+        ("openai-compat", {"prefill": True}, True),
+        ("llama-server", {}, True),
+        ("llama-server", {"prefill": False}, False),
+    ],
+)
+async def test_whether_it_goes_on_after_a_beginning_is_told_by_the_row_or_the_config(
+    fake: FakeOpenAI, tools: FakeTools, provider: str, said: dict[str, bool], expected: bool | None
+) -> None:
+    assert _made(provider, fake, tools, model="fake-model", **said).capabilities.prefill is expected
+
+
 @pytest.mark.behaviour("ADPT-06")
 async def test_a_window_that_the_server_lists_counts(tools: FakeTools) -> None:
     async with FakeOpenAI([{"id": "small", "max_model_len": 40}]) as fake:
