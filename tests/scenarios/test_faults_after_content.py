@@ -257,3 +257,31 @@ async def test_usage_is_booked_once_for_each_source(house: House) -> None:
     ]
     assert len({row.attempt for row in rows}) == 2
     await house.settled()
+
+
+async def test_the_official_client_reads_a_restart(house: House) -> None:
+    house.a.behaviour = AFTER_CONTENT["cut"]
+    house.b.says = "one, two, three"
+    wishes = {"provider": {"order": ["slot-0"]}}
+    text = ""
+    async with house.gateway.openai() as client:
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=COUNT, stream=True, extra_headers=ASKED, extra_body=wishes
+        )
+        async for chunk in stream:
+            mark = (chunk.model_extra or {}).get("jackfield")
+            if mark is not None:
+                text = text[: -mark["discard_chars"]]
+            text += chunk.choices[0].delta.content or ""
+    assert text == "one, two, three"
+    await house.settled()
+
+
+async def test_what_two_sources_said_together_is_not_kept(tmp_path: Path) -> None:
+    async with two_sources(tmp_path, cache={"enabled": True}) as house:
+        house.a.behaviour = AFTER_CONTENT["cut"]
+        for number in (1, 2):
+            heard = await house.ask(stream=True, headers=ASKED, temperature=0)
+            assert is_right(heard, stream=True), heard
+            assert (house.a.asked, house.b.asked) == (number, number)
+        await house.settled()
