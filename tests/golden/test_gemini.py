@@ -117,6 +117,11 @@ def test_the_relay_changes_no_byte_and_reads_as_the_decoder_does(path: Path) -> 
     assert b"".join(relay.feed(body[at : at + 7]) for at in range(0, len(body), 7)) + relay.finish() == body
     reply = fold_events(decode(body))
     assert (relay.finished, relay.has_content, relay.error, relay.usage) == (True, True, None, reply.usage)
+    by_event = StreamRelay(provider="golden")
+    events = [event + b"\r\n\r\n" for event in body.removesuffix(b"\r\n\r\n").split(b"\r\n\r\n")]
+    assert [by_event.feed(event) for event in events] == events
+    if path.suffix == ".sse":
+        assert (by_event.finished, by_event.has_content, by_event.error, by_event.usage) == (True, True, None, reply.usage)
 
 
 @pytest.mark.behaviour("DIAL-04")

@@ -3,6 +3,7 @@
 Counts on nothing about how the bytes are cut, nor on which of the two forms they have.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,9 @@ from jackfield.dialects.gemini_events import read_reason
 from jackfield.dialects.gemini_framing import ObjectDecoder
 from jackfield.dialects.gemini_usage import read_usage
 from jackfield.dialects.json_answer import answer_object
+
+_NEWS = re.compile(rb'"(?:finishReason|error|promptFeedback)"')
+_EVENT_ENDS = (b"}\r\n\r\n", b"}\n\n")
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -54,11 +58,12 @@ class StreamRelay:
     text, thought, call or picture; `error` is the first error inside the stream. `show_usage` changes nothing.
     """
 
-    __slots__ = ("_frames", "_provider", "done", "error", "finished", "has_content", "usage")
+    __slots__ = ("_frames", "_is_between", "_provider", "done", "error", "finished", "has_content", "usage")
 
     def __init__(self, *, show_usage: bool = True, provider: str = "") -> None:
         self._provider = provider
         self._frames = ObjectDecoder()
+        self._is_between = False
         self.usage: Usage | None = None
         self.done = False
         self.finished = False
@@ -66,7 +71,14 @@ class StreamRelay:
         self.error: JackfieldError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """The same bytes. Raises Malformed when one object grows past sse.MAX_EVENT_BYTES."""
+        """The same bytes. Raises Malformed when one object grows past sse.MAX_EVENT_BYTES.
+
+        Whole events without news are not read once there is content: the last object counts all tokens once more.
+        """
+        is_whole = chunk.endswith(_EVENT_ENDS)
+        if self.has_content and self._is_between and is_whole and chunk.startswith(b"data: {") and not _NEWS.search(chunk):
+            return chunk
+        self._is_between = is_whole
         for data in self._frames.feed(chunk):
             self._note(data)
         return chunk

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -38,7 +39,10 @@ async def _call(fake: FakeBedrock, name: str, service: str = "bedrock-runtime", 
         client = _client(fake, service)
         try:
             answer = getattr(client, name)(**given)
-            return [*answer["stream"]] if "stream" in answer else answer
+            if "stream" not in answer:
+                return answer
+            with closing(answer["stream"]) as stream:
+                return [*stream]
         finally:
             client.close()
 
