@@ -212,6 +212,13 @@ class PullsModels(Protocol):
 
 
 @runtime_checkable
+class DeletesModels(Protocol):
+    async def delete_model(self, model: str) -> None:
+        """Removes it from the source's disk. Raises ModelNotFound."""
+        ...
+
+
+@runtime_checkable
 class Verifies(Protocol):
     async def verify(self, proof: Mapping[str, Any]) -> bool: ...
 
@@ -266,6 +273,21 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     id: str
     reply: ChatReply | None = None
     error: JackfieldError | None = None
+
+
+@runtime_checkable
+class CompletesBatch(Protocol):
+    """Answers several requests in one go, as engines do that compute a batch together; the slot gathers them.
+
+    `Capabilities.max_batch_size` says how many at most. Streams, and bytes that pass through, are not gathered.
+    """
+
+    async def complete_batch(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | JackfieldError]:
+        """An outcome for each request, in their order: an answer that failed by itself is an error in its place.
+
+        Raises what went wrong with all of them.
+        """
+        ...
 
 
 @runtime_checkable

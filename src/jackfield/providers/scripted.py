@@ -8,12 +8,13 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 
 from jackfield.core import errors
 from jackfield.core.contracts import (
+    CompletesBatch,
     Embeds,
     ListsModels,
     ProbeResult,
@@ -26,6 +27,7 @@ from jackfield.core.contracts import (
 )
 from jackfield.core.errors import BadRequest, JackfieldError, StreamBroken
 from jackfield.core.events import (
+    ChatReply,
     Event,
     Finished,
     FinishReason,
@@ -36,6 +38,7 @@ from jackfield.core.events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
+    fold,
 )
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest, Generation
@@ -87,7 +90,10 @@ class ScriptedReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class ScriptedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """`replies` in order, first match wins; then `text`. `dimensions` of the made-up embeddings, `vision` to accept images."""
+    """`replies` in order, first match wins; then `text`. `dimensions` of the made-up embeddings, `vision` to accept images.
+
+    With `max_batch_size` above 1 it plays that many answers at once.
+    """
 
     replies: tuple[ScriptedReply, ...] = ()
     text: str = DEFAULT_TEXT
@@ -96,6 +102,7 @@ class ScriptedConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_context: int | None = None
     vision: bool = True
     dimensions: int = 8
+    max_batch_size: Annotated[int, msgspec.Meta(ge=1)] = 1
     ready: bool = True
 
 
@@ -136,6 +143,8 @@ class Scripted:
             vision=config.vision,
             images=config.vision,
             supported_models=config.models,
+            supports_batching=config.max_batch_size > 1,
+            max_batch_size=config.max_batch_size,
         )
 
     @classmethod
@@ -194,6 +203,17 @@ class Scripted:
                 self._played[index] = self._played.get(index, 0) + 1
                 return line
         return ScriptedReply(text=self._config.text)
+
+    async def complete_batch(self, requests: Sequence[ChatRequest]) -> list[ChatReply | JackfieldError]:
+        """Each answer as it would be by itself; they take as long as the slowest."""
+        return list(await asyncio.gather(*map(self._complete, requests)))
+
+    async def _complete(self, request: ChatRequest) -> ChatReply | JackfieldError:
+        try:
+            async with self.open(request) as events:
+                return await fold(events)
+        except JackfieldError as error:
+            return error
 
     async def list_models(self) -> tuple[ModelProfile, ...]:
         names = self._config.models or (self._config.model,)
@@ -260,6 +280,8 @@ def _vector(text: str, size: int) -> tuple[float, ...]:
     return tuple(int.from_bytes(digest[at : at + 2], "big") / 32767.5 - 1.0 for at in range(0, size * 2, 2))
 
 
-def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds]]:
+def _satisfies() -> tuple[
+    type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds], type[CompletesBatch]
+]:
     """Never called: here mypy proves that the class keeps its contracts."""
-    return Scripted, Scripted, Scripted, Scripted, Scripted
+    return Scripted, Scripted, Scripted, Scripted, Scripted, Scripted

@@ -4,15 +4,15 @@ The other direction (an adapter made of any provider) is handle.py's. Knows cont
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Self
 
 import msgspec
 
-from jackfield.core.contracts import ProbeResult, ProviderCard, ProviderInfo, ProviderTools, ProviderType
+from jackfield.core.contracts import CompletesBatch, ProbeResult, ProviderCard, ProviderInfo, ProviderTools, ProviderType
 from jackfield.core.errors import BadRequest, JackfieldError, NotSupported, Unavailable
-from jackfield.core.events import Event
+from jackfield.core.events import ChatReply, Event
 from jackfield.core.ids import parse_provider_id
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
@@ -80,6 +80,15 @@ class AdapterBridge:
         await self.adapter.disconnect()
 
 
+class BatchingBridge(AdapterBridge):
+    """The same for an adapter class that has `complete_batch` (core/contracts.py CompletesBatch)."""
+
+    async def complete_batch(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | JackfieldError]:
+        await self.connect()
+        assert isinstance(self.adapter, CompletesBatch)
+        return await self.adapter.complete_batch(requests)
+
+
 class _Opening:
     """`adapter.open(request)`, after the adapter was connected."""
 
@@ -106,7 +115,8 @@ def bridge_type(provider_id: str, adapter: type[InferenceProviderAdapter]) -> ty
         is_external=bool(sample.hosts),
         hint=(adapter.__doc__ or "").strip().split("\n")[0] or None,
     )
-    return type(f"{adapter.__name__}Bridge", (AdapterBridge,), {"card": card, "adapter_class": adapter})
+    bridge = BatchingBridge if hasattr(adapter, "complete_batch") else AdapterBridge
+    return type(f"{adapter.__name__}Bridge", (bridge,), {"card": card, "adapter_class": adapter})
 
 
 def as_provider_type(provider_id: str, given: Any) -> type[ProviderType]:

@@ -40,7 +40,7 @@ def described(slot: Slot) -> dict[str, Any]:
         "source": source_of(spec),
         "type": binding.info.type if binding else None,
         "model_type": spec.role if spec else None,
-        "class": type(binding.provider).__name__ if binding else None,
+        "class": type(binding.live.provider).__name__ if binding else None,
         "parameters": msgspec.to_builtins(spec.generation) if spec else {},
         "config": copy.deepcopy(spec.config) if spec else {},
         "capabilities": msgspec.to_builtins(binding.capabilities) if binding else None,

@@ -21,6 +21,7 @@ from jackfield.core.contracts import (
 )
 from jackfield.core.errors import SlotEmpty
 from jackfield.core.profiles import Capabilities, ModelProfile
+from jackfield.slots.batching import in_batches
 from jackfield.slots.metrics import SlotMetrics
 
 
@@ -50,12 +51,14 @@ class Standing:
 class LiveProvider:
     """`in_flight` counts requests that run on it. A retired one takes no new request and lets the running ones finish.
 
+    `provider` is as its author made it; `answers` is what requests go to, the same or what gathers them into batches.
     `listing` is what it last listed (None: never), `listed_at` when, in clock seconds.
     """
 
     __slots__ = (
         "_idle",
         "_is_closed",
+        "answers",
         "capabilities",
         "card",
         "embeds",
@@ -85,6 +88,7 @@ class LiveProvider:
         self.reranks = provider if isinstance(provider, Reranks) else None
         stated = getattr(provider, "capabilities", None)
         self.capabilities = stated if isinstance(stated, Capabilities) else card.capabilities
+        self.answers = in_batches(provider, self.capabilities.max_batch_size)
         self.profile: ModelProfile | None = None
         self.listing: tuple[ModelProfile, ...] | None = None
         self.listed_at = 0.0
@@ -145,4 +149,4 @@ class LiveProvider:
         self.is_retired = True
         if not self._is_closed:
             self._is_closed = True
-            await self.provider.aclose()
+            await self.answers.aclose()

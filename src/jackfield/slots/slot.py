@@ -59,7 +59,7 @@ class Binding:
         self.live = live
         self.spec = spec
         self.serial = next(_serials)
-        self.provider = live.provider
+        self.provider = live.answers
         self.info = live.info
         self.dialect = live.info.dialect
         self.capabilities: Capabilities = live.capabilities

@@ -51,7 +51,7 @@ async def answer_question(panel: Held, question: FromPath[str], data: JSONBody[A
 def _people(panel: ControlPanel) -> list[tuple[int, AsksPeople]]:
     found: dict[int, tuple[int, AsksPeople]] = {}
     for slot in panel.registry.plugged():
-        provider: object = None if slot.binding is None else slot.binding.provider
+        provider: object = None if slot.binding is None else slot.binding.live.provider
         if isinstance(provider, AsksPeople):
             found.setdefault(id(provider), (int(slot.number), provider))
     return list(found.values())
