@@ -44,7 +44,7 @@ def test_one_record_carries_both_families_of_facts() -> None:
     flags = {"streaming", "embeddings", "images", "max_context"}
     extended = {"tools", "vision", "json_mode", "system_messages", "max_output_tokens", "supported_models", "default_model"}
     backend = {"supported_tasks", "supported_models", "max_batch_size", "supports_batching", "hardware_types", "protocols"}
-    assert flags | extended | backend == set(Capabilities.__struct_fields__)
+    assert flags | extended | backend | {"prefill"} == set(Capabilities.__struct_fields__)
 
 
 @pytest.mark.behaviour("ADPT-08")

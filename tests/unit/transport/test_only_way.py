@@ -11,7 +11,7 @@ OPENERS = {
     "create_connection", "create_unix_connection", "open_connection", "open_unix_connection", "create_datagram_endpoint",
     "sock_connect", "connect_ex", "urlopen", "AsyncClient", "AsyncHTTPTransport", "HTTPConnection", "HTTPSConnection",
 }  # fmt: skip
-ASK_THE_GATE = {"transport/connecting.py", "transport/reach.py", "transport/web.py"}
+ASK_THE_GATE = {"transport/connecting.py", "transport/gated.py", "transport/reach.py", "transport/web.py"}
 
 
 def openers(source: str) -> Iterator[str]:

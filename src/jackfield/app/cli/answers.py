@@ -126,10 +126,15 @@ def _answer(text: str, model: Any, finish_reason: Any, usage: Any, headers: Mapp
 
 def first_chat_slot(gateway: Gateway) -> str:
     """The model id of the lowest slot that can chat. Raises NotFound with what to do where there is none."""
+    return chat_slots(gateway)[0]
+
+
+def chat_slots(gateway: Gateway) -> list[str]:
+    """The model ids of all slots that can chat, the lowest first. Raises NotFound with what to do where there is none."""
     slots = gateway.get("slots")["slots"]
-    for slot in slots:
-        if slot["state"] == "plugged" and slot.get("role") in (None, "chat"):
-            return str(slot["model_id"])
+    found = [str(slot["model_id"]) for slot in slots if slot["state"] == "plugged" and slot.get("role") in (None, "chat")]
+    if found:
+        return found
     failed = [f"slot {slot['number']} ({slot.get('problem')})" for slot in slots if slot["state"] == "failed"]
     why = f"; not there: {', '.join(failed)}" if failed else ""
     raise NotFound(f"nothing is plugged that could answer{why}: jackfield discover, then jackfield slots plug 0 PROVIDER")

@@ -64,6 +64,9 @@ def batch(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Ask this model, whatever the lines name; without, theirs.")
     ] = None,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Spread lines that name no model over all chat slots, whatever they hold.")
+    ] = False,
     concurrency: Annotated[
         int, typer.Option("--concurrency", "-c", min=1, max=MOST_AT_ONCE, help="How many at once (default 8).")
     ] = 8,
@@ -83,6 +86,8 @@ def batch(
     call = Call.of(ctx, json=json, config=config, url=url)
     if results.exists() and requests.exists() and results.samefile(requests):
         raise UsedWrongly("the answers need a file of their own", param="RESULTS")
+    if spread and model is not None:
+        raise UsedWrongly("--spread asks all chat slots and --model one: leave one of them out", param="--spread")
     failure: JackfieldError | None = None
     with TaskFile.read(requests) as file:
         names = {task.custom_id: None for task in file.tasks}
@@ -91,7 +96,7 @@ def batch(
             summary = Summary(results=str(results), total=len(names), skipped=len(names) - len(left), left=len(left))
             try:
                 if left:
-                    _ask(call, file, left, answers, summary, _Pace(model, concurrency, retries))
+                    _ask(call, file, left, answers, summary, _Pace(model, spread, concurrency, retries))
             except JackfieldError as error:
                 failure = error
             answers.put_in_order(list(names))
@@ -108,21 +113,29 @@ class _Pace(msgspec.Struct, frozen=True):
     """How the requests are asked."""
 
     model: str | None
+    spread: bool
     concurrency: int
     retries: int
 
 
 def _ask(call: Call, file: "TaskFile", left: "list[Task]", answers: "ResultFile", summary: Summary, pace: _Pace) -> None:
     """Asks what is left and writes each answer as it comes. Raises GatewayUnreachable, or JackfieldError for a full disk."""
-    from jackfield.app.cli.answers import first_chat_slot
+    from jackfield.app.cli.answers import chat_slots
     from jackfield.app.cli.batch_progress import BatchBar
     from jackfield.app.cli.batch_run import Run, Stopped
 
     with call.gateway.open("GET", "/health", timeout_s=5.0):
         pass
     needs_default = pace.model is None and not all(task.has_model for task in left)
-    default = first_chat_slot(call.gateway) if needs_default else None
-    run = Run(call.gateway, file, model=pace.model, default_model=default, concurrency=pace.concurrency, retries=pace.retries)
+    defaults = chat_slots(call.gateway) if needs_default else []
+    run = Run(
+        call.gateway,
+        file,
+        model=pace.model,
+        default_models=defaults if pace.spread else defaults[:1],
+        concurrency=pace.concurrency,
+        retries=pace.retries,
+    )
     began_at = time.monotonic()
     with BatchBar(summary.total, summary.skipped) as bar, _stopped_by_signals(run):
         try:

@@ -7,6 +7,7 @@ it has no line, so the next run asks it again.
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from random import random
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 
 from jackfield.app.cli.answers import ANSWER_WITHIN_S
 from jackfield.app.cli.batch_results import Failure, Response, ResultLine
+from jackfield.app.cli.batch_spread import Spread
 from jackfield.app.cli.batch_tasks import URL, Task, TaskFile
 from jackfield.app.cli.failures import GatewayUnreachable
 from jackfield.app.cli.gateway import Gateway, error_from
@@ -42,15 +44,25 @@ class Stopped(Exception):
 
 
 class Run:
-    """One pass over `tasks`. Iterate `results`; `stop` may be called from a signal handler."""
+    """One pass over `tasks`. Iterate `results`; `stop` may be called from a signal handler.
+
+    `model` is asked whatever the requests name; those that name none are spread over the `default_models`.
+    """
 
     def __init__(
-        self, gateway: Gateway, file: TaskFile, *, model: str | None, default_model: str | None, concurrency: int, retries: int
+        self,
+        gateway: Gateway,
+        file: TaskFile,
+        *,
+        model: str | None,
+        default_models: Sequence[str],
+        concurrency: int,
+        retries: int,
     ) -> None:
         self._gateway = gateway
         self._file = file
         self._model = model
-        self._default_model = default_model
+        self._spread = Spread(default_models)
         self._concurrency = concurrency
         self._retries = retries
         self._inbox: SimpleQueue[Done | Exception] = SimpleQueue()
@@ -103,10 +115,13 @@ class Run:
     def _ask(self, task: Task) -> Done | None:
         """None when the run was over before an answer came. Raises GatewayUnreachable when nobody is there to ask."""
         tried = 0
+        model: str | None = None
         while True:
             attempt = _Attempt(task.custom_id)
             try:
-                attempt.ask(self._gateway, self._with_model(self._file.body(task)))
+                body = self._file.body(task)
+                with self._model_for(body, model) as model:
+                    attempt.ask(self._gateway, {**body, "model": model, "stream": False})
             except JackfieldError as error:
                 attempt.error = error
             if attempt.error is None:
@@ -120,9 +135,15 @@ class Run:
             raise attempt.error
         return attempt.done(tried)
 
-    def _with_model(self, body: dict[str, Any]) -> dict[str, Any]:
-        model = self._model or body.get("model") or self._default_model
-        return {**body, "model": model, "stream": False}
+    @contextmanager
+    def _model_for(self, body: dict[str, Any], failed: str | None) -> Iterator[str | None]:
+        """Whom to ask; `failed` was asked before, and where there is a choice it is not asked again."""
+        said = self._model or body.get("model")
+        if said:
+            yield said
+            return
+        with self._spread.turn(failed) as model:
+            yield model
 
 
 class _Attempt:

@@ -52,7 +52,7 @@ async def _asked(
     from jackfield.dialects.openai_chat_usage import encode_usage
 
     provider, config, model = spec
-    async with _panel(loaded) as (registrar, registry):
+    async with panel(loaded) as (registrar, registry):
         provider_id = registrar.canonical(provider)
         is_allowed = consent or loaded.settings.providers.block(provider_id).consent == "allow"
         await registry.plug(0, provider_id, config, model=model, consent=is_allowed)
@@ -78,7 +78,7 @@ async def _asked(
 
 
 @contextlib.asynccontextmanager
-async def _panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "ProviderRegistry"]]:
+async def panel(loaded: "Loaded") -> AsyncIterator[tuple["Registrar", "ProviderRegistry"]]:
     """A panel of one slot that lasts as long as the block and leaves nothing behind."""
     from jackfield.app.provider_blocks import ProviderBlocks
     from jackfield.app.settings_providers import installed

@@ -13,14 +13,19 @@ from typer.core import TyperGroup
 from jackfield import __version__
 from jackfield.app.cli import answer as answer_command
 from jackfield.app.cli import ask as ask_command
+from jackfield.app.cli import audio as audio_commands
 from jackfield.app.cli import backends as backends_command
 from jackfield.app.cli import batch as batch_command
 from jackfield.app.cli import chat as chat_command
 from jackfield.app.cli import config as config_commands
 from jackfield.app.cli import discover as discover_command
 from jackfield.app.cli import doctor as doctor_commands
+from jackfield.app.cli import embed as embed_command
 from jackfield.app.cli import explain as explain_command
+from jackfield.app.cli import finetune as finetune_commands
+from jackfield.app.cli import image as image_command
 from jackfield.app.cli import models as models_commands
+from jackfield.app.cli import moderate as moderate_command
 from jackfield.app.cli import providers as providers_commands
 from jackfield.app.cli import secrets as secrets_commands
 from jackfield.app.cli import slots as slots_commands
@@ -90,6 +95,12 @@ app.add_typer(models_commands.app, name="models")
 app.command("backends")(backends_command.backends)
 app.command("explain")(explain_command.explain)
 app.command("answer")(answer_command.answer)
+app.command("embed")(embed_command.embed)
+app.command("image")(image_command.image)
+app.command("transcribe")(audio_commands.transcribe)
+app.command("speak")(audio_commands.speak)
+app.command("moderate")(moderate_command.moderate)
+app.add_typer(finetune_commands.app, name="finetune")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(secrets_commands.app, name="secrets")
 app.add_typer(doctor_commands.app, name="doctor")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -19,7 +19,9 @@ PING = b'[{"role": "user", "content": "ping"}]'
 
 
 class Bodied:
-    """A client of which only the body is asked for."""
+    """A client of which only the body and the headers are asked for."""
+
+    headers: ClassVar[dict[bytes, bytes]] = {}
 
     def __init__(self, body: bytes) -> None:
         self._body = body
