@@ -54,7 +54,7 @@ async def tools() -> AsyncIterator[FakeTools]:
 
 @pytest.mark.behaviour(
     "ADPT-03", "ADPT-04", "ADPT-05", "ADPT-21", "ADPT-22", "ADPT-27", "ADPT-28", "ADPT-33",
-    "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
+    "PARM-11", "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
 )  # fmt: skip
 @pytest.mark.parametrize("row", sorted(PRESETS))
 async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:

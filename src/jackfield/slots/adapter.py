@@ -13,6 +13,8 @@ import time
 from abc import ABC
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from functools import cache
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, ClassVar, Self
 
@@ -39,7 +41,8 @@ from jackfield.core.usage import Money, Usage
 from jackfield.providers.fit import check_fit
 from jackfield.slots.asking import Asked, asked
 from jackfield.slots.completion import Completion, HealthState, HealthStatus
-from jackfield.slots.json_answer import INSTRUCTION, RETRY, json_in
+from jackfield.slots.json_answer import INSTRUCTION, NOT_JSON, RETRY, json_in
+from jackfield.slots.json_schema import KEPT, UNCHECKED, breach_of
 from jackfield.slots.live import Standing
 from jackfield.slots.loop_thread import run, run_stream
 from jackfield.slots.metrics import GOOD, SlotMetrics
@@ -329,19 +332,23 @@ class InferenceProviderAdapter(ABC):
         """Native where the record says so; else by instruction. One second try, then Malformed."""
         is_native = self.capabilities.json_mode is True
         request = _for_json(wish.request, is_native=is_native)
+        schema = None if wish.request.response_format is None else wish.request.response_format.schema
         completion = await self.complete(request, timeout_s=wish.timeout_s, warnings=wish.warnings)
-        found = json_in(completion.text)
-        if found is None:
-            request = _asked_again(request, completion.text)
+        found, problem = _judged(completion.text, schema)
+        if problem is not None:
+            request = _asked_again(request, completion.text, problem)
             completion = await self.complete(request, timeout_s=wish.timeout_s, warnings=wish.warnings)
-            found = json_in(completion.text)
-        if found is None:
+            found, problem = _judged(completion.text, schema)
+        if found is None or problem is not None:
             raise Malformed(
-                "the answer is not JSON, and neither is a second one: ask more plainly, or use a model with a JSON mode",
+                f"{problem}, and neither is a second one: ask more plainly, or use a model with a JSON mode",
                 provider=self.provider_id,
                 request_id=completion.request_id,
+                code="not_json" if found is None else "schema_violation",
             )
         metadata = {**completion.metadata, "json_mode": "native" if is_native else "emulated"}
+        if schema is not None:
+            metadata["schema"] = KEPT if _can_check() else UNCHECKED
         return msgspec.structs.replace(completion, text=found, metadata=metadata)
 
     @contextlib.contextmanager
@@ -470,8 +477,28 @@ def _for_json(request: ChatRequest, *, is_native: bool) -> ChatRequest:
     return msgspec.structs.replace(request, messages=(told, *request.messages), response_format=None)
 
 
-def _asked_again(request: ChatRequest, answer: str) -> ChatRequest:
-    turns: tuple[Message, ...] = (text_message("assistant", answer or "(nothing)"), text_message("user", RETRY))
+def _judged(text: str, schema: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    """The JSON in an answer, and what is wrong with it as an answer. Raises BadRequest for a schema that is none."""
+    found = json_in(text)
+    if found is None:
+        return None, NOT_JSON
+    if schema is None or not _can_check():
+        return found, None
+    try:
+        breach = breach_of(found, schema)
+    except ValueError as error:
+        raise BadRequest(f"response_format: {error}", param="response_format") from None
+    return found, None if breach is None else f"the answer breaks the schema at {breach}"
+
+
+@cache
+def _can_check() -> bool:
+    return find_spec("jsonschema") is not None
+
+
+def _asked_again(request: ChatRequest, answer: str, problem: str) -> ChatRequest:
+    told = RETRY if problem == NOT_JSON else f"{problem}. {INSTRUCTION}"
+    turns: tuple[Message, ...] = (text_message("assistant", answer or "(nothing)"), text_message("user", told))
     return msgspec.structs.replace(request, messages=(*request.messages, *turns))
 
 

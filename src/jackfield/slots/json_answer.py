@@ -19,6 +19,7 @@ _TRAILING = re.compile(r",(\s*[}\]])")
 _CLOSERS = {"{": "}", "[": "]"}
 
 INSTRUCTION = "Answer with one valid JSON value and nothing else: no explanation and no code fence."
+NOT_JSON = "the answer is not JSON"
 RETRY = "That was not valid JSON. Answer again with one valid JSON value and nothing else."
 
 

@@ -279,7 +279,7 @@ async def test_json_is_asked_for_natively_where_the_record_says_so(panel: Provid
     assert fake.last.json["response_format"] == {"type": "json_object"}
 
 
-@pytest.mark.behaviour("ADPT-13")
+@pytest.mark.behaviour("ADPT-13", "PARM-10")
 async def test_json_is_asked_for_in_words_repaired_and_asked_for_once_more(panel: ProviderRegistry) -> None:
     replies = [
         {"match": "fenced", "text": "Sure:\n```json\n{'a': 1,}\n```"},
@@ -450,3 +450,36 @@ async def test_no_socket_is_left_after_everything_is_closed(bench: Any, fake: Fa
     await panel.aclose()
     await bench.tools.aclose()
     assert to_fake() == 0
+
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+
+
+def schema_format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+
+
+@pytest.mark.behaviour("PARM-13")
+async def test_an_answer_that_breaks_its_schema_is_asked_for_again_and_then_refused(panel: ProviderRegistry) -> None:
+    replies = [
+        {"match": "first wrong", "text": '{"town": "Paris"}', "times": 1},
+        {"match": "breaks the schema", "text": '{"city": "Paris"}', "times": 1},
+        {"match": ".", "text": '{"city": 7}'},
+    ]
+    await panel.plug(1, "scripted", {"replies": replies})
+    adapter = panel.get_adapter(1)
+    assert isinstance(adapter, SlotAdapter)
+    done = await adapter.ask("first wrong", response_format=schema_format(SCHEMA))
+    assert (json.loads(done.text), done.metadata["schema"]) == ({"city": "Paris"}, "kept")
+    with pytest.raises(Malformed, match=r"breaks the schema at \['city'\]: 7 is not of type 'string'") as caught:
+        await adapter.ask("always wrong", response_format=schema_format(SCHEMA))
+    assert caught.value.code == "schema_violation"
+
+
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "https://example.com/schema.json"}])
+async def test_a_schema_that_is_none_is_the_callers_mistake(panel: ProviderRegistry, schema: dict[str, Any]) -> None:
+    await panel.plug(1, "scripted", {"text": "{}"})
+    adapter = panel.get_adapter(1)
+    assert isinstance(adapter, SlotAdapter)
+    with pytest.raises(BadRequest, match="response_format"):
+        await adapter.ask("x", response_format=schema_format(schema))
