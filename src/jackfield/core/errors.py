@@ -38,6 +38,8 @@ provider's name. Messages are for a person: what happened, where, what to do nex
 from typing import ClassVar, Literal
 
 Billed = Literal["no", "maybe", "yes"]
+MODEL_LOADING = "model_loading"
+"""The code of an Overloaded that is over as soon as the source has its model in memory."""
 
 
 class JackfieldError(Exception):

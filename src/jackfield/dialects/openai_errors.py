@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from jackfield.core.errors import (
+    MODEL_LOADING,
     AuthFailed,
     BadRequest,
     BodyTooLarge,
@@ -74,6 +75,7 @@ _UNSUPPORTED = re.compile(
 _SOON = re.compile(r"rate_limit_exceeded|(?:try again|retry) (?:in|after)\b", re.IGNORECASE)
 _RATE = re.compile(r"rate[_ ]limit|too many requests", re.IGNORECASE)
 _BUSY = re.compile(r"overloaded|server_busy|at capacity|loading model", re.IGNORECASE)
+_LOADING = re.compile(r"loading model|model.{0,80}\bloading\b", re.IGNORECASE)
 _REQUEST = re.compile(r"invalid_request|bad ?request|validation_error", re.IGNORECASE)
 
 _HINTS: dict[type[JackfieldError], str] = {
@@ -152,18 +154,19 @@ def _build(
 ) -> JackfieldError:
     said = redact(told.message[:_MAX_READ_CHARS])[:_MAX_MESSAGE_CHARS]
     hint = _HINTS.get(class_)
-    if class_ is Unavailable and status < 500:
+    if class_ is Upstream:
         hint = f"nothing answers there as expected (status {status}): check its base URL"
     elif class_ is AuthFailed and status == 403:
         hint = "the key of this slot may not do this"
     message = said or f"the source answered with status {status} and no explanation"
     keeps_status = (class_ is BadRequest and 400 <= status < 500) or (class_ is AuthFailed and status == 403)
+    is_loading = class_ is Overloaded and _LOADING.search(told.words) is not None
     keeps_code = class_ in (BadRequest, RateLimited, NotSupported) and told.code and _CODE.fullmatch(told.code)
     return class_(
         f"{message} ({hint})" if hint else message,
         provider=provider or None,
         status=status if keeps_status else None,
-        code=told.code if keeps_code else None,
+        code=told.code if keeps_code else MODEL_LOADING if is_loading else None,
         param=told.param,
         retry_after_s=retry_after_s,
     )
@@ -180,7 +183,7 @@ def _class_of(status: int, words: str) -> type[JackfieldError]:
         case 403:
             return _first(words, (_MONEY, BudgetSpent), (_CONTENT, ContentRefused)) or AuthFailed
         case 404:
-            return ModelNotFound if _MODEL.search(words) else Unavailable
+            return ModelNotFound if _MODEL.search(words) else Upstream
         case 408 | 504 | 524:
             return TimedOut
         case 409 | 425 | 498 | 503 | 529:
@@ -193,9 +196,9 @@ def _class_of(status: int, words: str) -> type[JackfieldError]:
             return ContentRefused
         case 501:
             return NotSupported
-    if status >= 500 or status < 400 or status == 405:
-        return Unavailable
-    return BadRequest
+    if status < 400 or status == 405:
+        return Upstream
+    return Unavailable if status >= 500 else BadRequest
 
 
 def _class_by_words(words: str) -> type[JackfieldError] | None:

@@ -1,15 +1,17 @@
-"""One try at one target: it holds the binding and counts at the backend while it lasts, however it ends."""
+"""One try at one target: it holds the binding and its place there and counts at the backend, until it ends, however it does."""
 
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jackfield.core.errors import JackfieldError
 from jackfield.gateway.answers import PlainAnswer, StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.route import Target
+from jackfield.gateway.steps.enter import used_tokens
 from jackfield.routing.attempts import kind_of
 from jackfield.routing.backends import Outcome
+from jackfield.routing.limits import FREE, Ticket
 
 
 class Begun(NamedTuple):
@@ -19,26 +21,49 @@ class Begun(NamedTuple):
     held: bytes
 
 
+class Play(Protocol):
+    """How an attempt is made and its answer carried to the client: both in one task."""
+
+    async def begin(self, call: Call, has_others: bool) -> Begun:
+        """The answer of the call's target, up to content; told whether somebody else could answer. Leaves nothing open."""
+        ...
+
+    async def carry(self, call: Call, begun: Begun) -> None:
+        """Raises only while nothing was sent, or what can be continued. Closes the answer."""
+        ...
+
+
 class Attempt:
-    """Begins when it is made, which raises SlotEmpty for a binding that has gone. `end` must follow, once."""
+    """Begins when it is made, after the breaker allowed it; raises SlotEmpty for a binding that has gone. `end` must follow.
 
-    __slots__ = ("_began", "_began_at", "call", "has_ended", "target")
+    `ticket` is its place under the limits of its source.
+    """
 
-    def __init__(self, call: Call, target: Target) -> None:
+    __slots__ = ("_began", "_began_at", "_ticket", "call", "has_ended", "target")
+
+    def __init__(self, call: Call, target: Target, ticket: Ticket = FREE) -> None:
         self.call = call
         self.target = target
         self.has_ended = False
-        target.binding.acquire()
+        self._ticket = ticket
+        try:
+            target.binding.acquire()
+        except JackfieldError:
+            target.backend.breaker.abandon()
+            ticket.release(0)
+            raise
         self._began = perf_counter()
         self._began_at = target.backend.begin()
         if call.stream:
             call.answering = partial(target.backend.answering, self._began_at)
 
     def end(self, error: JackfieldError | None, *, cancelled: bool = False) -> None:
-        """`cancelled`: what happened says nothing about the source."""
+        """Once. `cancelled`: what happened says nothing about the source."""
         self.has_ended = True
         self.target.binding.release()
         call, began = self.call, self._began
+        if self._ticket is not FREE:
+            self._ticket.release(used_tokens(call))
         self.target.backend.end(
             Outcome(
                 latency_s=perf_counter() - began,

@@ -120,7 +120,7 @@ class Call:
     def adopt(self, twin: "Call") -> None:
         """Goes on as its twin, which was aimed elsewhere and came first."""
         self.slot_number, self.binding, self.model = twin.slot_number, twin.binding, twin.model
-        self.fields, self.answering = twin.fields, twin.answering
+        self.fields, self.answering, self.continues = twin.fields, twin.answering, twin.continues
         self.usage, self.cost, self.first_token_at = twin.usage, twin.cost, twin.first_token_at
         self.dispatched_at, self.upstream_at = twin.dispatched_at, twin.upstream_at
 

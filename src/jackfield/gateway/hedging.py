@@ -1,136 +1,208 @@
-"""Two targets race for the first token: the second starts when the first is later than it usually is.
+"""Two targets race for the first content: the second starts when the first is later than it usually is.
 
-The loser is cancelled and its connection freed; it says nothing about its source's health, and has a row of its own in the
-books. When and whether to race is routing/hedge.py's; this is how.
+The first to have content carries on alone. The other is cancelled and its connection freed; that says nothing about its
+source's health, and it has a row of its own in the books. When and whether to race is routing/hedge.py's; this is how. Each
+side lives in one task from beginning to end, since limits of time and scopes of a provider are bound to theirs: the first in
+the request's own, so that a race that never needs its second side costs a timer.
 """
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jackfield.core.errors import JackfieldError
-from jackfield.gateway.attempt import Attempt, Begun
+from jackfield.gateway.attempt import Attempt, Play
 from jackfield.gateway.call import Call
-from jackfield.gateway.route import Target
 from jackfield.routing.hedge import Hedger
 
-HEDGED = "hedged"
-Begin = Callable[[Call], Awaitable[Begun]]
+WON, LOST, FAILED = "won", "lost", "failed"
+"""What came of second requests: it was faster, it was not, nobody answered."""
 
 
-class Runner(NamedTuple):
-    """One side of the race."""
+class Terms(NamedTuple):
+    """What a race asks of its walk.
 
-    call: Call
-    attempt: Attempt
-    task: "asyncio.Task[Begun]"
+    `enter` begins the second attempt, None where nobody may be asked too. `book` enters a side that did not win, with what
+    it failed of or None if it was only slower; attempts are numbered in that order. `tell` is told who won.
+    """
+
+    enter: Callable[[], Attempt | None]
+    book: Callable[[Call, JackfieldError | None], None]
+    tell: Callable[[str], None]
 
 
 class Finish(NamedTuple):
-    """What came of it: the winner's attempt with its answer, or with the error when nobody won."""
+    """The attempt that was the last one, still to be ended, and what it failed of."""
 
     attempt: Attempt
-    begun: Begun | None
     error: JackfieldError | None
-
-    def answer(self) -> Begun:
-        """The winner's. Raises the last error where nobody won."""
-        if self.begun is None:
-            assert self.error is not None
-            raise self.error
-        return self.begun
 
 
 class Race:
-    """Of one call. `book_loser` enters a side that did not win, with its outcome; attempts are numbered in that order."""
+    """Of one call, whose attempt at its first target has begun. Made and run in the request's task."""
 
-    def __init__(
-        self,
-        call: Call,
-        begin: Begin,
-        hedger: Hedger,
-        rival: Callable[[], Target | None],
-        book_loser: Callable[[Call, JackfieldError | None], None],
-    ) -> None:
-        self._call = call
-        self._begin = begin
+    __slots__ = (
+        "_call",
+        "_cancelling",
+        "_error",
+        "_first",
+        "_hedger",
+        "_play",
+        "_second",
+        "_side",
+        "_task",
+        "_terms",
+        "_winner",
+    )
+
+    def __init__(self, first: Attempt, play: Play, hedger: Hedger, terms: Terms) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._first = first
+        self._call = first.call
+        self._play = play
         self._hedger = hedger
-        self._rival = rival
-        self._book_loser = book_loser
-        self._second: Runner | None = None
+        self._terms = terms
+        self._second: Attempt | None = None
+        self._side: asyncio.Task[None] | None = None
+        self._winner: Attempt | None = None
+        self._error: JackfieldError | None = None
+        """The second side's."""
 
-    @property
-    def has_doubled(self) -> bool:
-        """Whether a second side was started."""
-        return self._second is not None
-
-    async def run(self, attempt: Attempt, delay_s: float) -> Finish:
+    async def run(self, delay_s: float) -> Finish:
         """Leaves no task behind, also when it is cancelled."""
-        first = self._start(self._call, attempt)
+        timer = asyncio.get_running_loop().call_later(delay_s, self._double)
         try:
-            await asyncio.wait((first.task,), timeout=delay_s)
-            if not first.task.done():
-                self._second = self._start_second()
-            return await self._decide(first)
+            error = await self._run_first(timer)
+            timer.cancel()
+            return await self._settled(error)
         except BaseException:
-            await self._drop(first)
-            if self._second is not None:
-                await self._drop(self._second)
+            timer.cancel()
+            await self._give_up_second()
             raise
 
-    def _start(self, call: Call, attempt: Attempt) -> Runner:
-        return Runner(call, attempt, asyncio.ensure_future(self._begin(call)))
-
-    def _start_second(self) -> Runner | None:
-        """None where there is nobody to race with, or the budget is spent."""
-        target = self._rival()
-        if target is None or not self._hedger.spend():
-            return None
-        twin = copy.copy(self._call)
-        twin.aim(target, keep_fields=True)
-        try:
-            attempt = Attempt(twin, target)
-        except JackfieldError:
-            return None  # it was unplugged this moment
-        return self._start(twin, attempt)
-
-    async def _decide(self, first: Runner) -> Finish:
-        running = {first.task: first}
+    def _double(self) -> None:
+        self._second = self._terms.enter()
         if self._second is not None:
-            running[self._second.task] = self._second
-        while True:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            ended = running.pop(first.task if first.task in done else done.pop())
-            error = _error_of(ended.task)
-            if error is not None and running:
-                ended.attempt.end(error)
-                self._book_loser(ended.call, error)
-                continue
-            for loser in running.values():
-                await self._drop(loser)
-                self._book_loser(loser.call, None)
-            if self._second is not None:
-                self._hedger.outcome(error is None and ended is self._second)
-            if ended is self._second:
-                self._call.adopt(ended.call)
-                ended.attempt.call = self._call
-            return Finish(ended.attempt, None if error is not None else ended.task.result(), error)
+            self._side = asyncio.create_task(self._run_second(self._second), name="hedge")
 
-    async def _drop(self, runner: Runner) -> None:
-        """Cancels a side, frees what it holds, and says nothing of its source."""
-        if runner.attempt.has_ended:
+    # The two sides
+
+    async def _run_first(self, timer: asyncio.TimerHandle) -> JackfieldError | None:
+        """What it failed of; None also where it was beaten."""
+        try:
+            begun = await self._play.begin(self._call, True)
+            if self._winner is None:
+                timer.cancel()
+                self._first_wins()
+                await self._play.carry(self._call, begun)
+            else:
+                await begun.answer.aclose()  # somebody kept the cancellation to himself
+                self._is_only_beaten()
+        except JackfieldError as error:
+            if self._winner is self._first or not self._is_only_beaten():
+                return error
+        except asyncio.CancelledError:
+            if not self._is_only_beaten():
+                raise
+        return None
+
+    async def _run_second(self, second: Attempt) -> None:
+        try:
+            begun = await self._play.begin(second.call, True)
+            if self._winner is None:
+                self._second_wins(second)
+                await self._play.carry(self._call, begun)
+            else:
+                await begun.answer.aclose()
+                second.end(None, cancelled=True)
+        except JackfieldError as error:
+            if self._winner is self._first:
+                second.end(None, cancelled=True)
+                return
+            self._error = error
+            if self._winner is None and not self._first.has_ended:
+                self._fail(second, error)
+        except BaseException:
+            second.end(None, cancelled=True)
+            raise
+
+    def _first_wins(self) -> None:
+        self._winner = self._first
+        if self._second is None:
             return
-        runner.task.cancel()
-        await asyncio.gather(runner.task, return_exceptions=True)
-        if not runner.task.cancelled() and runner.task.exception() is None:
-            await runner.task.result().answer.aclose()
-        runner.attempt.end(None, cancelled=True)
+        if self._side is not None and not self._second.has_ended:
+            self._side.cancel()
+            self._terms.book(self._second.call, None)
+        self._hedger.outcome(False)
+        self._terms.tell(LOST)
 
+    def _second_wins(self, second: Attempt) -> None:
+        """The call goes on as the second side's; where the first side still waits it is woken, to leave."""
+        self._winner = second
+        if not self._first.has_ended:
+            self._first.call = copy.copy(self._call)
+            self._terms.book(self._first.call, None)
+            self._task.cancel()
+        self._take_over(second)
+        self._hedger.outcome(True)
+        self._terms.tell(WON)
 
-def _error_of(task: "asyncio.Task[Begun]") -> JackfieldError | None:
-    """Raises what is no failure of a source."""
-    error = task.exception()
-    if error is None or isinstance(error, JackfieldError):
-        return error
-    raise error
+    def _is_only_beaten(self) -> bool:
+        """Whether the first side was woken by the second one and by nobody else; then it is over for it."""
+        if self._winner is None or self._winner is self._first:
+            return False
+        if self._task.uncancel() > self._cancelling:
+            return False
+        self._first.end(None, cancelled=True)
+        return True
+
+    # The end
+
+    async def _settled(self, error: JackfieldError | None) -> Finish:
+        """After the first side is over."""
+        second, side = self._second, self._side
+        if second is None or side is None:
+            return Finish(self._first, error)
+        if self._winner is None and not second.has_ended and error is not None and error.may_fall_back:
+            self._fail(self._first, error)
+        if self._first.has_ended:
+            return await self._second_decides(second, side)
+        if self._winner is None:
+            self._terms.tell(FAILED)
+        await self._give_up_second()
+        return Finish(self._first, error)
+
+    async def _second_decides(self, second: Attempt, side: asyncio.Task[None]) -> Finish:
+        await asyncio.wait((side,))
+        if self._winner is None:
+            self._take_over(second)
+            self._hedger.outcome(False)
+            self._terms.tell(FAILED)
+        side.result()  # what is no failure of a source
+        return Finish(second, self._error)
+
+    def _take_over(self, second: Attempt) -> None:
+        self._call.adopt(second.call)
+        second.call = self._call
+
+    def _fail(self, attempt: Attempt, error: JackfieldError) -> None:
+        attempt.end(error)
+        self._hedger.attempt_ended(error.hurts_health)
+        self._terms.book(attempt.call, error)
+
+    async def _give_up_second(self) -> None:
+        """Ends the second side wherever it is. Idempotent."""
+        second, side = self._second, self._side
+        if second is None or side is None:
+            return
+        is_running = not side.done() and not side.cancelling()
+        side.cancel()
+        await asyncio.wait((side,))
+        if not second.has_ended:  # it was cancelled before it had begun, or has failed
+            second.end(self._error, cancelled=self._error is None)
+        if is_running and self._winner is None:
+            self._terms.book(second.call, None)

@@ -37,7 +37,8 @@ Book = Callable[[Call], None]
 Serve = Callable[[Call, Answers], Awaitable[None]]
 Around = Callable[[Call, Answers, Serve], Awaitable[None]]
 """Holds a resolved request, answers it, or lets it go on with what it was given last."""
-CANCELLED = "cancelled"
+CANCELLED, HEDGED = "cancelled", "hedged"
+GIVEN_UP_STATUS = 499
 
 
 class _Playing:
@@ -96,9 +97,10 @@ class Pipeline:
         first_token_s: float = 20.0,
         pace: PaceSettings | None = None,
         sources: Limits | None = None,
-        on_hedge: Callable[[str], None] | None = None,
+        on_hedge: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = randomness.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.resolve = resolve
         self._books = books
@@ -107,9 +109,10 @@ class Pipeline:
         self._walk = Walk(
             walk or WalkSettings(),
             self.close_attempt,
-            self._enter,
+            self.book_hedge,
             clock=clock,
             random=random,
+            sleep=sleep,
             sources=sources,
             on_hedge=on_hedge,
         )
@@ -137,7 +140,7 @@ class Pipeline:
             self.close_books(call, error.code)
             raise
         except asyncio.CancelledError:
-            call.status = 499
+            call.status = GIVEN_UP_STATUS
             self.close_books(call, CANCELLED)
             raise
         finally:
@@ -174,6 +177,13 @@ class Pipeline:
         self.complete(call, error)
         call.status = error.status
         self._enter(call, error.code)
+        call.status = 200
+        call.attempt += 1
+
+    def book_hedge(self, call: Call) -> None:
+        """Books an attempt that was given up because another one was faster."""
+        call.status = GIVEN_UP_STATUS
+        self._enter(call, HEDGED)
         call.status = 200
         call.attempt += 1
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jackfield.core.errors import JackfieldError
 from jackfield.routing.attempts import needs_larger_context
 from jackfield.routing.backends import Backend
+from jackfield.routing.breaker import BreakerState
 from jackfield.slots.slot import Binding
 
 
@@ -45,9 +46,9 @@ class Route:
         return [target for target in usable if not target.is_fallback], [target for target in usable if target.is_fallback]
 
     def sibling(self) -> Target | None:
-        """The next who has the model and may be asked now."""
+        """The next who has the model and is well: routable, and with a circuit that lets everybody through."""
         self._look()
-        return next((target for target in self._left if not target.is_fallback and target.backend.is_routable), None)
+        return next((target for target in self._left if not target.is_fallback and _is_well(target.backend)), None)
 
     def resting(self) -> list[Target]:
         """Those who are left and may not be asked now."""
@@ -67,6 +68,10 @@ class Route:
     def take(self, target: Target) -> Target:
         self._left.remove(target)
         return target
+
+
+def _is_well(backend: Backend) -> bool:
+    return backend.is_routable and backend.breaker.state is BreakerState.CLOSED and not backend.breaker.is_resting
 
 
 def _is_larger(target: Target, failed: Target) -> bool:

@@ -5,20 +5,20 @@ as routing/attempts.py says and within one budget a request. Every attempt is co
 """
 
 import asyncio
+import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 
 from jackfield.core.errors import JackfieldError, Overloaded
-from jackfield.gateway.attempt import Attempt, Begun
+from jackfield.gateway.attempt import Attempt, Play
 from jackfield.gateway.call import Call
 from jackfield.gateway.continuation import who_goes_on
-from jackfield.gateway.hedging import HEDGED, Finish, Race
+from jackfield.gateway.hedging import Race, Terms
 from jackfield.gateway.route import Route, Target
-from jackfield.gateway.steps.enter import estimated_tokens, used_tokens
+from jackfield.gateway.steps.enter import estimated_tokens
 from jackfield.gateway.warming import Warming
 from jackfield.routing.attempts import Action, RetryBudget, RetrySettings, RetryTokens
 from jackfield.routing.hedge import Hedger, HedgeSettings
@@ -26,20 +26,8 @@ from jackfield.routing.limits import FREE, Limits, Ticket
 
 POOLS_MAX = 1024
 WAITING_MAX = 256
-"""So many requests wait at once for resting sources to be back; who comes then is told at once."""
+"""So many requests wait at once for sources that rest or start; who comes then is told at once."""
 SHORTEST_REST_S = 0.05
-
-
-class Play(Protocol):
-    """How an attempt is made and its answer carried to the client."""
-
-    async def begin(self, call: Call, has_others: bool) -> Begun:
-        """The answer of the call's target, up to content; told whether somebody else could answer. Leaves nothing open."""
-        ...
-
-    async def carry(self, call: Call, begun: Begun) -> None:
-        """Raises only while nothing was sent, or what can be continued. Closes the answer."""
-        ...
 
 
 class WalkSettings(msgspec.Struct, frozen=True):
@@ -72,12 +60,13 @@ class Walk:
         self,
         settings: WalkSettings,
         close_attempt: Callable[[Call, JackfieldError], None],
-        book_hedge: Callable[[Call, str], None],
+        book_hedge: Callable[[Call], None],
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         sources: Limits | None = None,
-        on_hedge: Callable[[str], None] | None = None,
+        on_hedge: Callable[[str], None] = lambda outcome: None,
     ) -> None:
         self._settings = settings
         self._retry = RetrySettings(limit=settings.retries, patience_s=settings.patience_s)
@@ -86,6 +75,7 @@ class Walk:
         self._book_hedge = book_hedge
         self._clock = clock
         self._random = random
+        self._sleep = sleep
         self._sources = sources
         self._on_hedge = on_hedge
         self._waiting = 0
@@ -103,7 +93,7 @@ class Walk:
             if error is None:
                 return
             if trouble is None:
-                trouble = Trouble(call, self._budget(call, shared), self._settings)
+                trouble = Trouble(self._budget(call, shared), Warming(self._settings.warm_up_s, self._clock), self._settings)
             target = await self._next(call, target, error, trouble)
 
     def _new_shared(self, name: str) -> Shared:
@@ -137,7 +127,7 @@ class Walk:
             others = siblings or fallbacks
             return route.take(others[0]) if others else await self._rest(route, target, error, trouble)
         if not siblings and not continues and trouble.warming.waits_for(target, error):
-            await asyncio.sleep(trouble.warming.delay_s())
+            await self._wait(trouble.warming.delay_s(), error)
             return target
         step = trouble.budget.next_step(
             error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=continues
@@ -146,7 +136,7 @@ class Walk:
             raise error
         self._close_attempt(call, error)
         if step.delay_s > 0:
-            await asyncio.sleep(step.delay_s)
+            await self._sleep(step.delay_s)
         if step.action is Action.RETRY_SAME:
             return target
         return route.take((siblings if step.action is Action.SIBLING else fallbacks)[0])
@@ -155,15 +145,21 @@ class Walk:
         """Everybody rests: waits for the first who will be back, as long as patience lasts. Raises `error` otherwise."""
         soonest = min((target, *route.resting()), key=lambda each: each.backend.breaker.retry_after_s)
         wait_s = max(SHORTEST_REST_S, soonest.backend.breaker.retry_after_s)
-        if wait_s > trouble.patience_left_s or self._waiting >= WAITING_MAX:
+        if wait_s > min(trouble.patience_left_s, trouble.budget.remaining_s()):
             raise error
         trouble.patience_left_s -= wait_s
+        await self._wait(wait_s, error)
+        return target if soonest is target else route.swap(soonest, target)
+
+    async def _wait(self, wait_s: float, error: JackfieldError) -> None:
+        """Raises `error` where too many wait already."""
+        if self._waiting >= WAITING_MAX:
+            raise error
         self._waiting += 1
         try:
-            await asyncio.sleep(wait_s)
+            await self._sleep(wait_s)
         finally:
             self._waiting -= 1
-        return target if soonest is target else route.swap(soonest, target)
 
     # One attempt
 
@@ -183,15 +179,12 @@ class Walk:
         if not breaker.allow() and (has_others or not breaker.insist()):
             ticket.release(0)
             return target, _resting(target)
-        try:
-            return await self._ask(call, target, play, route, shared)
-        finally:
-            ticket.release(used_tokens(call))
+        return await self._ask(call, target, ticket, play, route, shared)
 
     async def _enter(self, call: Call, target: Target, has_others: bool) -> "Ticket | Busy":
         """A place at the provider and the model. While others could answer nobody waits for one."""
         assert self._sources is not None
-        provider, model = target.binding.info.id, target.model or target.binding.model or ""
+        provider, model = _source_of(target)
         tokens = estimated_tokens(call)
         if has_others:
             found = self._sources.try_enter(call.key_name, provider, model, tokens)
@@ -207,58 +200,72 @@ class Walk:
             metrics.waiting -= 1
 
     async def _ask(
-        self, call: Call, target: Target, play: Play, route: Route, shared: Shared
+        self, call: Call, target: Target, ticket: Ticket, play: Play, route: Route, shared: Shared
     ) -> tuple[Target, JackfieldError | None]:
-        has_others = route.has_others
-        error: JackfieldError | None = None
         hedger = shared.hedger
+        error: JackfieldError | None = None
         attempt: Attempt | None = None
         was_cancelled = True
         try:
-            attempt = Attempt(call, target)
-            after_s = None
-            if hedger is not None and has_others and call.stream and call.said is None:
-                after_s = hedger.delay_s(target.backend, call.prompt_bytes)
+            attempt = Attempt(call, target, ticket)
+            after_s = None if hedger is None else self._hedge_after_s(call, target, route, hedger)
             if after_s is None or hedger is None:
-                begun = await play.begin(call, has_others)
+                begun = await play.begin(call, route.has_others)
+                await play.carry(call, begun)
             else:
-                finish = await self._race(call, attempt, after_s, play, route, hedger)
-                attempt, target = finish.attempt, finish.attempt.target
-                begun = finish.answer()
-            await play.carry(call, begun)
+                attempt, error = await Race(attempt, play, hedger, self._terms(call, route, hedger)).run(after_s)
             was_cancelled = False
         except JackfieldError as failure:
             was_cancelled = False
             error = failure
         finally:
             if attempt is not None and not attempt.has_ended:
-                warming = error is not None and self._is_warming(target, error)
+                warming = error is not None and self._is_warming(attempt.target, error)
                 attempt.end(error or call.broken, cancelled=was_cancelled or warming)
-            if hedger is not None:
+            if hedger is not None and not was_cancelled:
                 hedger.attempt_ended(error is not None and error.hurts_health)
-        return target, error
+        return target if attempt is None else attempt.target, error
 
-    async def _race(self, call: Call, attempt: Attempt, after_s: float, play: Play, route: Route, hedger: Hedger) -> Finish:
-        """Who came first; its attempt is still to be ended."""
+    # A second attempt beside the first
 
-        def rival() -> Target | None:
-            found = route.sibling()
-            return None if found is None or not found.backend.breaker.allow() else route.take(found)
+    def _hedge_after_s(self, call: Call, target: Target, route: Route, hedger: Hedger) -> float | None:
+        """After how long without content a second target is asked too; None: it is not. Only first attempts are doubled."""
+        if call.attempt or not route.has_others or call.said is not None:
+            return None
+        metrics = target.backend.metrics
+        return hedger.delay_s(metrics.first_token(call.prompt_bytes) if call.stream else metrics.latency)
 
-        def book_loser(loser: Call, error: JackfieldError | None) -> None:
+    def _terms(self, call: Call, route: Route, hedger: Hedger) -> Terms:
+        def book(loser: Call, error: JackfieldError | None) -> None:
             loser.attempt = call.attempt
             if error is None:
-                self._book_hedge(loser, HEDGED)
-                call.attempt += 1
+                self._book_hedge(loser)
             else:
                 self._close_attempt(loser, error)
-                call.attempt = loser.attempt
+            call.attempt = loser.attempt
 
-        race = Race(call, lambda each: play.begin(each, True), hedger, rival, book_loser)
-        finish = await race.run(attempt, after_s)
-        if race.has_doubled and self._on_hedge is not None:
-            self._on_hedge("won" if finish.attempt is not attempt else "lost")
-        return finish
+        return Terms(lambda: self._second(call, route, hedger), book, self._on_hedge)
+
+    def _second(self, call: Call, route: Route, hedger: Hedger) -> Attempt | None:
+        """None where no sibling is well and has room, or where enough requests were doubled."""
+        target = route.sibling()
+        if target is None:
+            return None
+        ticket: Ticket = FREE
+        if self._sources is not None:
+            found = self._sources.try_enter(call.key_name, *_source_of(target), estimated_tokens(call))
+            if not isinstance(found, Ticket):
+                return None
+            ticket = found
+        if not hedger.spend():
+            ticket.release(0)
+            return None
+        twin = copy.copy(call)
+        twin.aim(route.take(target), keep_fields=True)
+        try:
+            return Attempt(twin, target, ticket)
+        except JackfieldError:
+            return None  # it was unplugged this moment
 
     def _is_warming(self, target: Target, error: JackfieldError) -> bool:
         return Warming.fits(target, error, self._settings.warm_up_s)
@@ -269,10 +276,10 @@ class Trouble:
 
     __slots__ = ("budget", "patience_left_s", "warming")
 
-    def __init__(self, call: Call, budget: RetryBudget, settings: WalkSettings) -> None:
+    def __init__(self, budget: RetryBudget, warming: Warming, settings: WalkSettings) -> None:
         self.budget = budget
+        self.warming = warming
         self.patience_left_s = settings.patience_s
-        self.warming = Warming(settings.warm_up_s, call.received_at)
 
 
 class NotAsked(Overloaded):
@@ -285,6 +292,11 @@ class Resting(NotAsked):
 
 class Busy(NotAsked):
     """Our own limits for it are used up."""
+
+
+def _source_of(target: Target) -> tuple[str, str]:
+    """Provider and model, as the limits of sources name them."""
+    return target.binding.info.id, target.model or target.binding.model or ""
 
 
 def _resting(target: Target) -> Resting:

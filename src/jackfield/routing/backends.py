@@ -282,8 +282,8 @@ class Backend:
 
     @property
     def age_s(self) -> float:
-        """Seconds since it was registered in this run."""
-        return self._clock() - self.seen.registered_at
+        """Seconds since it was plugged, or since this run began with it; `registered_at` may tell of an earlier run."""
+        return self._clock() - self.metrics.started_at
 
     @property
     def last_seen_at(self) -> float | None:

@@ -21,20 +21,9 @@ class Times(Protocol):
     def percentile(self, percent: float) -> float | None: ...
 
 
-class FirstTokens(Protocol):
-    def first_token(self, prompt_bytes: int) -> Times | None: ...
-
-
-class Hedgeable(Protocol):
-    """What is read of a backend."""
-
-    @property
-    def metrics(self) -> FirstTokens: ...
-
-
 class HedgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`share` of requests that may be doubled, `burst` of them saved up. Waits for the `percent`-th percentile of the backend's
-    own first-token times, known from `at_least` answers, and never less than `shortest_s`. Off when more than
+    own times, known from `at_least` answers, and never less than `shortest_s`. Off when more than
     `failing_ratio` of the last minute's attempts failed.
     """
 
@@ -64,15 +53,17 @@ class Hedger:
         self.won = 0
         """Races that the second backend won."""
 
-    def delay_s(self, backend: Hedgeable, prompt_bytes: int) -> float | None:
-        """How long to wait for the first token before a second backend is asked too; None: do not. Counts the request."""
+    def delay_s(self, times: Times | None) -> float | None:
+        """How long to wait for the first content before a second backend is asked too; None: do not. Counts the request.
+
+        `times` are those that the first backend took for it lately: its first tokens, or, of whole answers, all of them.
+        """
         settings = self._settings
         self.asked += 1
         level = self._level + settings.share
         self._level = level = level if level < settings.burst else settings.burst
         if level < 1.0 or not settings.is_on or self.is_failing:
             return None
-        times = backend.metrics.first_token(prompt_bytes)
         if times is None or len(times) < settings.at_least:
             return None
         usual_s = times.percentile(settings.percent)

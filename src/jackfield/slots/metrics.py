@@ -7,7 +7,7 @@ from jackfield.core.usage import Money, Usage
 SMOOTHING = 0.2
 GOOD = "ok"
 # The provider was not at fault: neither good nor bad news about it.
-_NO_NEWS = frozenset({"cancelled", "invalid_request", "context_length_exceeded", "not_supported"})
+_NO_NEWS = frozenset({"cancelled", "hedged", "invalid_request", "context_length_exceeded", "not_supported"})
 
 
 class SlotMetrics:

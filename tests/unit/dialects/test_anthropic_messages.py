@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from jackfield.core.errors import JackfieldError, Malformed, ModelNotFound, Unavailable
+from jackfield.core.errors import JackfieldError, Malformed, ModelNotFound, Unavailable, Upstream
 from jackfield.core.usage import Usage
 from jackfield.dialects.anthropic_messages import (
     decode_count,
@@ -71,8 +71,8 @@ def test_a_missing_model_is_told_even_where_the_source_says_little() -> None:
     error = decode_error(404, body, provider="acme")
     assert isinstance(error, ModelNotFound)
     assert "model: claude-9" in error.message
-    assert isinstance(decode_error(404, b"<html>", provider="acme"), Unavailable)
-    assert isinstance(decode_error(404, b'{"error": "x"}', provider="acme"), Unavailable)
+    assert isinstance(decode_error(404, b"<html>", provider="acme"), Upstream)
+    assert isinstance(decode_error(404, b'{"error": "x"}', provider="acme"), Upstream)
 
 
 def test_in_band_errors_need_no_status() -> None:

@@ -23,6 +23,7 @@ from jackfield.core.errors import (
     StreamBroken,
     TimedOut,
     Unavailable,
+    Upstream,
 )
 from jackfield.dialects.openai_chat import decode_error, encode_error, encode_stream_error
 from jackfield.dialects.openai_errors import in_band_error
@@ -36,13 +37,13 @@ def body(message: str = "", code: object = None, kind: str = "", param: str | No
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (301, Unavailable),
+        (301, Upstream),
         (400, BadRequest),
         (401, AuthFailed),
         (402, BudgetSpent),
         (403, AuthFailed),
-        (404, Unavailable),
-        (405, Unavailable),
+        (404, Upstream),
+        (405, Upstream),
         (408, TimedOut),
         (409, Overloaded),
         (413, BodyTooLarge),
@@ -94,7 +95,7 @@ def test_the_status_decides(status: int, expected: type[JackfieldError], content
         (404, body("The model `x` does not exist"), ModelNotFound),
         (404, body('model "x" not found, try pulling it first'), ModelNotFound),
         (404, body("x", "model_not_found"), ModelNotFound),
-        (404, body("File Not Found"), Unavailable),
+        (404, body("File Not Found"), Upstream),
         (400, body("Only tiny allowed now, your model nope", 40301), BadRequest),
         (
             400,
@@ -193,7 +194,7 @@ def test_any_answer_gives_some_error(status: int, content: bytes) -> None:
         ({"error": {"message": "too many tokens: exceeds the context length"}}, ContextOverflow),
         ({"error": {"message": "x", "code": 1}}, Unavailable),
         ({"error": "x"}, Unavailable),
-        ({"object": "error", "message": "x", "code": 404}, Unavailable),
+        ({"object": "error", "message": "x", "code": 404}, Upstream),
     ],
 )
 def test_an_error_inside_an_answer(value: object, expected: type[JackfieldError]) -> None:

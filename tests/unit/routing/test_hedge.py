@@ -10,21 +10,11 @@ from jackfield.routing.hedge import Hedger, HedgeSettings
 from jackfield.routing.window import Window
 
 
-class Metrics:
-    """First-token times of short prompts."""
-
-    def __init__(self, times: list[float]) -> None:
-        self._window = Window()
-        for time in times:
-            self._window.add(time)
-
-    def first_token(self, prompt_bytes: int) -> Window | None:
-        return self._window if prompt_bytes < 1000 else None
-
-
-class Measured:
-    def __init__(self, times: list[float]) -> None:
-        self.metrics = Metrics(times)
+def measured(times: list[float]) -> Window:
+    window = Window()
+    for time in times:
+        window.add(time)
+    return window
 
 
 class Clock:
@@ -34,33 +24,33 @@ class Clock:
         return self.now
 
 
-KNOWN = Measured([0.01 * count for count in range(1, 101)])
+KNOWN = measured([0.01 * count for count in range(1, 101)])
 
 
 def made(asked: int = 20, **more: Any) -> tuple[Hedger, Clock]:
     clock = Clock()
     hedger = Hedger(HedgeSettings(**more), clock)
     for _ in range(asked):
-        hedger.delay_s(KNOWN, 0)
+        hedger.delay_s(KNOWN)
     return hedger, clock
 
 
-def test_it_waits_for_the_95th_percentile_of_prompts_of_that_size() -> None:
+def test_it_waits_for_the_95th_percentile() -> None:
     hedger, _ = made()
-    assert hedger.delay_s(KNOWN, 10) == pytest.approx(0.95)
-    assert hedger.delay_s(KNOWN, 5000) is None, "nothing is known of long prompts"
-    assert hedger.delay_s(Measured([0.001] * 20), 0) == 0.05
+    assert hedger.delay_s(KNOWN) == pytest.approx(0.95)
+    assert hedger.delay_s(None) is None, "nothing is known of such requests"
+    assert hedger.delay_s(measured([0.001] * 20)) == 0.05
 
 
 def test_nothing_is_doubled_before_twenty_answers_are_known() -> None:
     hedger, _ = made()
-    assert hedger.delay_s(Measured([0.1] * 19), 0) is None
-    assert hedger.delay_s(Measured([0.1] * 20), 0) == pytest.approx(0.1)
+    assert hedger.delay_s(measured([0.1] * 19)) is None
+    assert hedger.delay_s(measured([0.1] * 20)) == pytest.approx(0.1)
 
 
 def test_it_can_be_turned_off() -> None:
     hedger, _ = made(is_on=False)
-    assert hedger.delay_s(KNOWN, 0) is None
+    assert hedger.delay_s(KNOWN) is None
 
 
 @pytest.mark.behaviour("HEDG-01")
@@ -69,12 +59,12 @@ def test_a_failing_pool_gets_no_second_requests_until_it_is_better() -> None:
     for count in range(20):
         hedger.attempt_ended(failed=count % 5 == 0)
     assert hedger.is_failing
-    assert hedger.delay_s(KNOWN, 0) is None
+    assert hedger.delay_s(KNOWN) is None
     assert not hedger.spend()
     clock.now += 61
     for _ in range(60):
         hedger.attempt_ended(failed=False)
-    assert hedger.delay_s(KNOWN, 0) is not None
+    assert hedger.delay_s(KNOWN) is not None
     assert hedger.spend()
 
 
@@ -101,7 +91,7 @@ def test_races_are_counted() -> None:
 def test_no_more_than_a_twentieth_is_ever_doubled(every: int, quiet: int) -> None:
     hedger, _ = made(asked=quiet)
     for count in range(300):
-        delay_s = hedger.delay_s(KNOWN, 0)
+        delay_s = hedger.delay_s(KNOWN)
         if count % every == 0:
             assert hedger.spend() is (delay_s is not None)
         assert hedger.hedged <= 0.05 * hedger.asked + 1e-9
