@@ -65,6 +65,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     translated request, each with a warning.
     `flatten_content`: takes message content as text only. `tool_choice`: takes it. `auth_header`: "authorization" carries
     `Bearer KEY`, any other header the bare key. `models_path`: where models are listed, relative to the base URL.
+    `call_path`: where a call is, with {path} for OpenAI's own path, {model} and {api_version}; `api_version` fills the last.
     `reasoning_models`: glob patterns of models that want `max_completion_tokens` and refuse sampling settings.
     `responses_models`: glob patterns of models that answer the Responses API only.
     `continue_final_message`: it goes on after a last message by the assistant only where this flag says so.
@@ -80,6 +81,8 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tool_choice: bool = True
     auth_header: str = "authorization"
     models_path: str = "models"
+    call_path: str = ""
+    api_version: str = ""
     reasoning_models: tuple[str, ...] = ()
     responses_models: tuple[str, ...] = ()
     continue_final_message: bool = False

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, ClassVar, Self, Unpack
+from urllib.parse import quote
 
 import msgspec
 
@@ -83,6 +84,8 @@ class OpenAICompatible:
         )
         self._strict = config.strict
         self._quirks = settings.quirks
+        self._call_path = settings.quirks.call_path.replace("{api_version}", settings.quirks.api_version)
+        self._models_path = settings.quirks.models_path.replace("{api_version}", settings.quirks.api_version)
         self._reading = _reading(self.card.id, settings.quirks.reasoning_field)
         self._responses = _responses_reading(self.card.id)
         self._answered_there: dict[str, bool] = {}
@@ -133,7 +136,7 @@ class OpenAICompatible:
         if self._strict:
             told(self._plan.dropped(fields, model=model), provider=self.card.id, model=model, strict=True)
         body = self._plan.splice(fields, model=model, stream=call.stream)
-        return await self._source.post(call.path, body, model=model)
+        return await self._source.post(self._at(call.path, model), body, model=model)
 
     @asynccontextmanager
     async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
@@ -151,8 +154,14 @@ class OpenAICompatible:
         else:
             body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
         told(warnings, provider=self.card.id, model=model, strict=self._strict)
-        async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
+        async with chat_events(self._source, self._at(path, model), body, reading, model=model, warnings=warnings) as events:
             yield events
+
+    def _at(self, path: str, model: str) -> str:
+        """Where a call is: for most as OpenAI has it, for some with the model in the address."""
+        if not self._call_path:
+            return path
+        return self._call_path.replace("{path}", path).replace("{model}", quote(model, safe=""))
 
     def _wants_responses(self, model: str) -> bool:
         if not self._quirks.responses_models:
@@ -199,7 +208,7 @@ class OpenAICompatible:
             names = self.card.capabilities.supported_models
             return select((self._merged(ModelProfile(name, source=self.card.docs)) for name in names), **wanted)
         try:
-            reply = await self._source.look(self._quirks.models_path)
+            reply = await self._source.look(self._models_path)
             if reply.status >= 300:
                 raise await self._refusal(reply)
             listed = decode_models(await reply.read(), self.card.id)
@@ -236,7 +245,7 @@ class OpenAICompatible:
             raise NotSupported("it makes no embeddings: plug an embedding model into another slot", provider=self.card.id)
         model = await self._model_for("embeddings", request.model)
         body = openai_embeddings.encode_embed(request, model)
-        reply = await self._source.post(openai_embeddings.PATH, body, model=model)
+        reply = await self._source.post(self._at(openai_embeddings.PATH, model), body, model=model)
         try:
             return openai_embeddings.decode_embed(await reply.read(), request, model)
         except JackfieldError as error:

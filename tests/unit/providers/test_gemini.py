@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from jackfield.core.contracts import RawCall
-from jackfield.core.errors import AuthFailed, BadRequest, ContextOverflow, NotSupported, Unavailable
+from jackfield.core.errors import AuthFailed, BadRequest, ContextOverflow, NotSupported, Upstream
 from jackfield.core.events import ChatReply, fold
 from jackfield.core.messages import ImagePart, Message, text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation
@@ -139,6 +139,6 @@ async def test_warnings_are_told_and_fatal_only_if_strict(fake: FakeGemini, tool
 
 
 async def test_a_tuned_model_keeps_its_own_resource(fake: FakeGemini, tools: FakeTools) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(Upstream, match="status 404"):
         await _reply(_made(fake, tools, model="tunedModels/my model"), PING)
     assert fake.last.path == "/v1beta/tunedModels/my%20model:generateContent"

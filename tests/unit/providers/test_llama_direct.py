@@ -22,7 +22,8 @@ from jackfield.testing.tools import FakeTools, provider_tools
 MODEL = Path(__file__).parents[3] / "src/jackfield/app/demo/tiny-llm.gguf"
 NASTY = "say \"hi\"; rm -rf $HOME `id` 'x'\n--flag\n$(reboot) \\n end"
 NEW_HELP = """-m -t -c -ngl -n --temp --top-p --top-k --seed --frequency-penalty --presence-penalty -ctk -ctv -sys -p -f
--cnv -st --jinja -fa,   --flash-attn [on|off|auto]       set Flash Attention use --no-display-prompt --simple-io --no-escape --no-warmup"""
+-cnv -st --jinja -fa,   --flash-attn [on|off|auto]       set Flash Attention use
+--no-display-prompt --simple-io --no-escape --no-warmup"""
 OLD_HELP = "-m -t -c -ngl -n --temp -p -f -fa, --flash-attn enable Flash Attention -cnv"
 BODY = """
 import json, sys
