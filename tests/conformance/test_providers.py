@@ -18,6 +18,7 @@ from jackfield.providers.scripted import Scripted
 from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
 from jackfield.testing.fake_anthropic import FakeAnthropic
 from jackfield.testing.fake_bedrock import FakeBedrock
+from jackfield.testing.fake_completion import FakeKobold, FakeTgi
 from jackfield.testing.fake_gemini import FakeGemini
 from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
@@ -37,12 +38,14 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
     "anthropic": (FakeAnthropic, {"model": "claude-fake-1"}),
     "bedrock": (FakeBedrock, {"model": "fake-model"}),
     "gemini": (FakeGemini, {}),
+    "kobold": (FakeKobold, {}),
+    "tgi-native": (FakeTgi, {}),
     "vertex": (FakeGemini, {"project": "a-project"}),
 }
 """By id: its fake, and what its config needs beside address and key."""
 COMMANDS = [kind.card.id for kind in command_types()]
-ELSEWHERE = ("mcp", "websocket", "hybrid", "human", "replicate", "litellm")
-"""Covered in test_other_sources.py."""
+ELSEWHERE = ("tei", "mcp", "websocket", "hybrid", "human", "replicate", "litellm")
+"""Covered in test_other_sources.py, and tei, which does not chat, in tests/unit/providers/test_tei.py."""
 DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 
 
@@ -54,7 +57,8 @@ async def tools() -> AsyncIterator[FakeTools]:
 
 @pytest.mark.behaviour(
     "ADPT-03", "ADPT-04", "ADPT-05", "ADPT-21", "ADPT-22", "ADPT-27", "ADPT-28", "ADPT-33",
-    "PARM-11", "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
+    "PARM-11",
+    "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
 )  # fmt: skip
 @pytest.mark.parametrize("row", sorted(PRESETS))
 async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:

@@ -3,6 +3,7 @@
 from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.bedrock import Bedrock
 from jackfield.providers.command_line import command_types
+from jackfield.providers.completion_servers import Kobold, TgiNative
 from jackfield.providers.gemini import Gemini
 from jackfield.providers.hugging_face import HuggingFace
 from jackfield.providers.human import Human
@@ -17,6 +18,7 @@ from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import Registrar
 from jackfield.providers.replicate import Replicate
 from jackfield.providers.scripted import Scripted
+from jackfield.providers.tei import Tei
 from jackfield.providers.vertex import Vertex
 from jackfield.providers.websocket import WebSocketSource
 
@@ -39,7 +41,7 @@ def register(registrar: Registrar) -> None:
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)
     registrar.register(Scripted)
-    for source in (McpTool, WebSocketSource, Hybrid, Human):
+    for source in (Kobold, TgiNative, Tei, McpTool, WebSocketSource, Hybrid, Human):
         registrar.register(source)
     for command in command_types():
         registrar.register(command)

@@ -1,0 +1,238 @@
+"""KoboldAI and Text Generation Inference by their own APIs: engines that complete a prompt. Their OpenAI sides are rows.
+
+Knows the calls and their order; what bodies look like is in dialects/completion.py.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from secrets import token_hex
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from jackfield.core.contracts import (
+    CountsTokens,
+    ListsModels,
+    ProbeResult,
+    Probes,
+    Provider,
+    ProviderCard,
+    ProviderInfo,
+    ProviderTools,
+    ProviderType,
+    RawReply,
+)
+from jackfield.core.errors import BadRequest, JackfieldError, Malformed
+from jackfield.core.events import Event, Finished
+from jackfield.core.profiles import Capabilities, ModelProfile
+from jackfield.core.requests import ChatRequest
+from jackfield.dialects import completion
+from jackfield.dialects.prompt_text import TEMPLATES, as_prompt
+from jackfield.providers.config import merge_generation
+from jackfield.providers.fit import check_fit
+from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.http_source import HttpSource
+from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.refusal import read_refusal
+
+CAPABILITIES = Capabilities(tools=False, vision=False, json_mode=False, system_messages=True)
+
+
+class CompletionConfig(HttpConfig, frozen=True, kw_only=True):
+    """`template` turns a conversation into one prompt: alpaca, chatml, mistral or plain."""
+
+    template: str = "alpaca"
+
+
+class _CompletionServer:
+    """What both have in common: one prompt, a stream of words, a model that the server was started with."""
+
+    card: ClassVar[ProviderCard]
+
+    def __init__(self, config: CompletionConfig, tools: ProviderTools, key: str | None) -> None:
+        if config.template not in TEMPLATES:
+            raise BadRequest(f"template must be one of {', '.join(TEMPLATES)}, got {config.template!r}", param="template")
+        auth = {"authorization": f"Bearer {key}"} if key else {}
+        self._source = HttpSource(self.card, config, {}, tools.http, self._refusal, auth=auth)
+        self._config = config
+        self._window = config.max_context
+        self._listed: str | None = None
+        self.capabilities = msgspec.structs.replace(
+            self.card.capabilities, max_context=config.max_context, default_model=config.model
+        )
+        self.info = ProviderInfo(self.card.id, self.card.type, self.card.display_name, hosts=self._source.hosts)
+
+    @classmethod
+    def create(cls, config: Mapping[str, Any], tools: ProviderTools) -> Self:
+        """No I/O. Raises BadRequest naming the key."""
+        try:
+            read, key = read_config(CompletionConfig, cls.card, config, tools.secrets)
+            return cls(read, tools, key)
+        except JackfieldError as error:
+            error.provider = cls.card.id
+            raise
+
+    @asynccontextmanager
+    async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        """The answer as events; upstream streams only if `request.stream` is set, with the same events either way."""
+        model = request.model or self._config.model or self._listed or self.card.id
+        check_fit(request, model, self.card.id, self.capabilities, None)
+        if request.tools:
+            raise BadRequest("it completes text and takes no tools: leave them out", provider=self.card.id, param="tools")
+        asked = msgspec.structs.replace(request, generation=merge_generation(request.generation, self._config.generation))
+        async with self._asked(asked, model) as events:
+            yield events
+
+    def _asked(self, request: ChatRequest, model: str) -> Any:
+        """Whatever the engine wants to be asked."""
+
+    async def probe(self) -> ProbeResult:
+        """Asks what model it has, never for words."""
+        return await probe_by_list(self.list_models, self.card.id, self._config.model)
+
+    async def list_models(self) -> tuple[ModelProfile, ...]:
+        """The one model that it was started with. Raises Upstream errors."""
+        profile = await self._profile()
+        self._listed = profile.id
+        return (profile,)
+
+    async def _profile(self) -> ModelProfile:
+        """What it tells of its model."""
+        return ModelProfile(self.card.id)
+
+    async def aclose(self) -> None:
+        """The connections belong to the shared client, which outlives a slot."""
+        await self._source.aclose()
+
+    async def _json(self, path: str, operation: str) -> dict[str, Any]:
+        reply = await self._source.get(path, operation=operation)
+        try:
+            said = msgspec.json.decode(await reply.read())
+        except msgspec.DecodeError:
+            raise self._source.failed(Malformed("its answer is not JSON"), operation, None) from None
+        return said if isinstance(said, dict) else {}
+
+    @classmethod
+    async def _refusal(cls, reply: RawReply) -> JackfieldError:
+        return await read_refusal(reply, cls.card.id)
+
+
+class _Whole:
+    """Knows whether an answer was read to its end."""
+
+    def __init__(self) -> None:
+        self.is_read = False
+
+    async def read(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        async for event in events:
+            self.is_read = isinstance(event, Finished)
+            yield event
+
+
+class Kobold(_CompletionServer):
+    """KoboldAI and KoboldCpp by `/api/v1/generate`. Leaving an answer ends its run there."""
+
+    card: ClassVar[ProviderCard] = ProviderCard(
+        id="kobold",
+        type="local",
+        display_name="KoboldAI",
+        capabilities=CAPABILITIES,
+        aliases=("koboldai", "kobold-native"),
+        default_url="http://127.0.0.1:5001",
+        default_port=5001,
+        docs="https://lite.koboldai.net/koboldcpp_api",
+        hint="start it: koboldcpp --model MODEL.gguf --host 127.0.0.1 --port 5001",
+        limits=("completes text: no tools, no images", "one conversation at a time, unless it was started for more"),
+        config_keys=config_keys(CompletionConfig),
+        config_aliases=dict(KEY_ALIASES),
+    )
+
+    @asynccontextmanager
+    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
+        key = f"jackfield{token_hex(4)}"
+        body, warnings = completion.encode_kobold(request, self._config.template, key)
+        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
+        path = "api/extra/generate/stream" if request.stream else "api/v1/generate"
+        reading = Reading(
+            partial(completion.decode_kobold, provider=self.card.id, model=model),
+            partial(completion.KoboldStream, self.card.id, model),
+        )
+        whole = _Whole()
+        try:
+            async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
+                yield whole.read(events)
+        finally:
+            if not whole.is_read:
+                await self._abort(key)
+
+    async def _abort(self, key: str) -> None:
+        """It goes on writing for nobody when only the connection is closed."""
+        with suppress(JackfieldError):
+            reply = await self._source.look("api/extra/abort", method="POST", body=msgspec.json.encode({"genkey": key}))
+            await reply.aclose()
+
+    async def _profile(self) -> ModelProfile:
+        told_ = await self._json("api/v1/model", "list models")
+        window = await self._json("api/extra/true_max_context_length", "context length")
+        length = window.get("value")
+        return ModelProfile(
+            str(told_.get("result") or self.card.id),
+            context_length=length if isinstance(length, int) else None,
+            source="its own API",
+        )
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        prompt, _ = as_prompt(request.messages, self._config.template)
+        reply = await self._source.post("api/extra/tokencount", msgspec.json.encode({"prompt": prompt}), model=None)
+        said = msgspec.json.decode(await reply.read())
+        value = said.get("value") if isinstance(said, dict) else None
+        if not isinstance(value, int):
+            raise Malformed("the token count has no value", provider=self.card.id)
+        return value
+
+
+class TgiNative(_CompletionServer):
+    """Text Generation Inference by `/generate` and `/generate_stream`."""
+
+    card: ClassVar[ProviderCard] = ProviderCard(
+        id="tgi-native",
+        type="local",
+        display_name="Text Generation Inference (own API)",
+        capabilities=CAPABILITIES,
+        aliases=("hf_tgi", "hf-tgi"),
+        default_url="http://127.0.0.1:3000",
+        default_port=3000,
+        docs="https://huggingface.github.io/text-generation-inference",
+        hint="start it: text-generation-launcher --model-id MODEL --port 3000",
+        limits=("completes text: no tools, no images",),
+        config_keys=config_keys(CompletionConfig),
+        config_aliases=dict(KEY_ALIASES),
+    )
+
+    @asynccontextmanager
+    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
+        body, warnings = completion.encode_tgi(request, self._config.template)
+        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
+        reading = Reading(
+            partial(completion.decode_tgi, provider=self.card.id, model=model),
+            partial(completion.TgiStream, self.card.id, model),
+        )
+        path = "generate_stream" if request.stream else "generate"
+        async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
+            yield events
+
+    async def _profile(self) -> ModelProfile:
+        said = await self._json("info", "list models")
+        length = said.get("max_total_tokens")
+        return ModelProfile(
+            str(said.get("model_id") or self.card.id),
+            context_length=length if isinstance(length, int) else None,
+            source="its own API",
+        )
+
+
+def _satisfies() -> tuple[type[ProviderType], type[Provider], type[Probes], type[ListsModels], type[CountsTokens]]:
+    """Never called: here mypy proves that the classes keep their contracts."""
+    return Kobold, TgiNative, TgiNative, Kobold, Kobold
