@@ -2,7 +2,7 @@
 
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from jackfield.core.errors import JackfieldError
 from jackfield.gateway.answers import PlainAnswer, StreamAnswer
@@ -13,12 +13,8 @@ from jackfield.routing.attempts import kind_of
 from jackfield.routing.backends import Outcome
 from jackfield.routing.limits import FREE, Ticket
 
-
-class Begun(NamedTuple):
-    """An answer that has content, or is as good as it gets: `held` are its bytes so far. Close the answer."""
-
-    answer: PlainAnswer | StreamAnswer
-    held: bytes
+Begun = tuple[PlainAnswer | StreamAnswer, bytes]
+"""An answer that has content, or is as good as it gets, and its bytes so far. Close the answer."""
 
 
 class Play(Protocol):

@@ -100,7 +100,7 @@ class Race:
                 self._first_wins()
                 await self._play.carry(self._call, begun)
             else:
-                await begun.answer.aclose()  # somebody kept the cancellation to himself
+                await begun[0].aclose()  # somebody kept the cancellation to himself
                 self._is_only_beaten()
         except JackfieldError as error:
             if self._winner is self._first or not self._is_only_beaten():
@@ -117,7 +117,7 @@ class Race:
                 self._second_wins(second)
                 await self._play.carry(self._call, begun)
             else:
-                await begun.answer.aclose()
+                await begun[0].aclose()
                 second.end(None, cancelled=True)
         except JackfieldError as error:
             if self._winner is self._first:

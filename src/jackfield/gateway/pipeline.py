@@ -54,7 +54,10 @@ class _Playing:
         if not call.stream:
             plain = await open_plain(call)
             try:
-                return Begun(plain, await self._pipeline.relay.whole(call, plain, must_have_content=has_others))
+                body = await plain.body(call)
+                if has_others:
+                    self._pipeline.relay.has_content(call, body)
+                return plain, body
             except BaseException:
                 await plain.aclose()
                 raise
@@ -67,21 +70,21 @@ class _Playing:
         stream = await open_stream(call)
         relay = self._pipeline.relay
         try:
-            return Begun(stream, await (relay.until_content if has_others else relay.first)(call, stream))
+            return stream, await (relay.until_content if has_others else relay.first)(call, stream)
         except BaseException:
             await stream.aclose()
             raise
 
     async def carry(self, call: Call, begun: Begun) -> None:
-        relay = self._pipeline.relay
+        answer, held = begun
         try:
             if call.stream:
                 call.answering()
-                await relay.stream(call, self._client, cast("StreamAnswer", begun.answer), begun.held)
+                await self._pipeline.relay.stream(call, self._client, cast("StreamAnswer", answer), held)
             else:
-                await relay.reply(call, self._client, begun.held)
+                await self._pipeline.relay.reply(call, self._client, held)
         finally:
-            await begun.answer.aclose()
+            await answer.aclose()
 
 
 class Pipeline:

@@ -28,6 +28,7 @@ POOLS_MAX = 1024
 WAITING_MAX = 256
 """So many requests wait at once for sources that rest or start; who comes then is told at once."""
 SHORTEST_REST_S = 0.05
+SPREAD = 0.1
 
 
 class WalkSettings(msgspec.Struct, frozen=True):
@@ -127,7 +128,7 @@ class Walk:
             others = siblings or fallbacks
             return route.take(others[0]) if others else await self._rest(route, target, error, trouble)
         if not siblings and not continues and trouble.warming.waits_for(target, error):
-            await self._wait(trouble.warming.delay_s(), error)
+            await self._wait(trouble.warming.delay_s(error), error)
             return target
         step = trouble.budget.next_step(
             error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=continues
@@ -148,7 +149,7 @@ class Walk:
         if wait_s > min(trouble.patience_left_s, trouble.budget.remaining_s()):
             raise error
         trouble.patience_left_s -= wait_s
-        await self._wait(wait_s, error)
+        await self._wait(wait_s * (1.0 + SPREAD * self._random()), error)  # not all of them at the same moment
         return target if soonest is target else route.swap(soonest, target)
 
     async def _wait(self, wait_s: float, error: JackfieldError) -> None:
@@ -179,7 +180,28 @@ class Walk:
         if not breaker.allow() and (has_others or not breaker.insist()):
             ticket.release(0)
             return target, _resting(target)
-        return await self._ask(call, target, ticket, play, route, shared)
+        hedger = shared.hedger
+        error: JackfieldError | None = None
+        attempt: Attempt | None = None
+        was_cancelled = True
+        try:
+            attempt = Attempt(call, target, ticket)
+            after_s = None if hedger is None else self._hedge_after_s(call, target, route, hedger)
+            if after_s is None or hedger is None:
+                await play.carry(call, await play.begin(call, has_others))
+            else:
+                attempt, error = await Race(attempt, play, hedger, self._terms(call, route, hedger)).run(after_s)
+            was_cancelled = False
+        except JackfieldError as failure:
+            was_cancelled = False
+            error = failure
+        finally:
+            if attempt is not None and not attempt.has_ended:
+                warming = error is not None and self._is_warming(attempt.target, error)
+                attempt.end(error or call.broken, cancelled=was_cancelled or warming)
+            if hedger is not None and not was_cancelled:
+                hedger.attempt_ended(error is not None and error.hurts_health)
+        return target if attempt is None else attempt.target, error
 
     async def _enter(self, call: Call, target: Target, has_others: bool) -> "Ticket | Busy":
         """A place at the provider and the model. While others could answer nobody waits for one."""
@@ -198,33 +220,6 @@ class Walk:
             return await self._sources.enter(call.key_name, provider, model, tokens)
         finally:
             metrics.waiting -= 1
-
-    async def _ask(
-        self, call: Call, target: Target, ticket: Ticket, play: Play, route: Route, shared: Shared
-    ) -> tuple[Target, JackfieldError | None]:
-        hedger = shared.hedger
-        error: JackfieldError | None = None
-        attempt: Attempt | None = None
-        was_cancelled = True
-        try:
-            attempt = Attempt(call, target, ticket)
-            after_s = None if hedger is None else self._hedge_after_s(call, target, route, hedger)
-            if after_s is None or hedger is None:
-                begun = await play.begin(call, route.has_others)
-                await play.carry(call, begun)
-            else:
-                attempt, error = await Race(attempt, play, hedger, self._terms(call, route, hedger)).run(after_s)
-            was_cancelled = False
-        except JackfieldError as failure:
-            was_cancelled = False
-            error = failure
-        finally:
-            if attempt is not None and not attempt.has_ended:
-                warming = error is not None and self._is_warming(attempt.target, error)
-                attempt.end(error or call.broken, cancelled=was_cancelled or warming)
-            if hedger is not None and not was_cancelled:
-                hedger.attempt_ended(error is not None and error.hurts_health)
-        return target if attempt is None else attempt.target, error
 
     # A second attempt beside the first
 

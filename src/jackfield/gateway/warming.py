@@ -41,13 +41,13 @@ class Warming:
 
     def waits_for(self, target: Target, error: JackfieldError) -> bool:
         """Whether to ask once more, after `delay_s`."""
-        return self.fits(target, error, self._within_s) and self._clock() + self._next_s() < self._ends_at
+        return self.fits(target, error, self._within_s) and self._clock() + self._next_s(error) < self._ends_at
 
-    def delay_s(self) -> float:
-        """Twice as long each time, up to `LONGEST_DELAY_S`."""
-        found = self._next_s()
+    def delay_s(self, error: JackfieldError) -> float:
+        """Twice as long each time, up to `LONGEST_DELAY_S`; no sooner than the source asked for."""
+        found = self._next_s(error)
         self._tries += 1
         return found
 
-    def _next_s(self) -> float:
-        return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**self._tries)
+    def _next_s(self, error: JackfieldError) -> float:
+        return max(error.retry_after_s or 0.0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**self._tries))

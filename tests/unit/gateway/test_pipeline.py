@@ -100,7 +100,7 @@ class Playback:
         self.call = Call(
             "req-1", OpenAIChat(), fields, model_text="slot-0", stream=stream, show_usage=False, at=0.0, received_at=0.0
         )
-        self._pipeline = Pipeline(self._resolve, (self._book,), walk=WalkSettings(retries=0))  # type: ignore[arg-type]
+        self._pipeline = Pipeline(self._resolve, (self._book,), walk=WalkSettings(retries=0, warm_up_s=0))  # type: ignore[arg-type]
         self.backend = BackendManager().backend_of(self.binding)
 
     def _resolve(self, call: Call) -> None:

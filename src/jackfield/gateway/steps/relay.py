@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from jackfield.core.errors import JackfieldError, Malformed
-from jackfield.gateway.answers import PlainAnswer, StreamAnswer
+from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Headers
 from jackfield.gateway.pace import Pacer
@@ -31,12 +31,10 @@ class Relay:
         self._complete = complete
         self._pacer = pacer or Pacer()
 
-    async def whole(self, call: Call, answer: PlainAnswer, *, must_have_content: bool = False) -> bytes:
-        """`must_have_content`: an answer that says nothing is an error, since somebody else may have more to say."""
-        body = await answer.body(call)
-        if must_have_content and _may_be_empty(call) and call.dialect.is_empty(body):
+    def has_content(self, call: Call, body: bytes) -> None:
+        """Raises Malformed for a whole answer that says nothing; to be asked where somebody else may have more to say."""
+        if _may_be_empty(call) and call.dialect.is_empty(body):
             raise _empty_answer()
-        return body
 
     async def reply(self, call: Call, client: Answers, body: bytes) -> None:
         self._close_books(call, OK)
