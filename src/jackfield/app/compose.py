@@ -22,6 +22,7 @@ from jackfield.app.settings import Loaded, Settings, as_plain
 from jackfield.app.settings_providers import installed, ports_left_alone
 from jackfield.app.status import Status
 from jackfield.app.tracing import traces_of
+from jackfield.core.errors import SlotEmpty
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.door import OpenAIDoor
@@ -33,6 +34,7 @@ from jackfield.gateway.pipeline import Book, Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
 from jackfield.gateway.steps.enter import Enter
+from jackfield.gateway.steps.recall import Recall
 from jackfield.gateway.steps.record import Record
 from jackfield.gateway.steps.remember import Remember
 from jackfield.gateway.steps.resolve import Resolve
@@ -47,6 +49,7 @@ from jackfield.routing.hedge import HedgeSettings
 from jackfield.routing.limits import Limits, limits_of
 from jackfield.routing.manager import BackendManager, ManagerConfig
 from jackfield.routing.probing import LookSettings
+from jackfield.routing.semantic_cache import Embed, SemanticCache, SemanticSettings
 from jackfield.routing.use_cases import UseCases
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.discovery import Discovery, discover
@@ -213,7 +216,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             blocks=blocks,
             port=port,
         )
-        _surround(house.pipeline, settings)
+        _surround(house.pipeline, registry, settings)
         house.asgi = _root(house)
         await registry.restore()
         await stack.enter_async_context(backends.follow(registry))
@@ -237,15 +240,37 @@ def _source_limits(settings: Settings) -> Limits | None:
     return None if theirs.is_free else Limits(theirs)
 
 
-def _surround(pipeline: Pipeline, settings: Settings) -> None:
+def _surround(pipeline: Pipeline, registry: ProviderRegistry, settings: Settings) -> None:
     """Steps that only some want: nobody pays for those that are off. The last one put around comes first."""
     cache = settings.cache
     if cache.enabled:
         answers = AnswerCache(CacheSettings(cache.max_bytes, cache.max_answer_bytes, cache.ttl_s), time.monotonic)
         pipeline.surround(Remember(answers, pipeline.close_books))
+    if cache.semantic_slot is not None:
+        bounds = SemanticSettings(
+            threshold=cache.semantic_threshold,
+            max_bytes=cache.max_bytes,
+            max_answer_bytes=cache.max_answer_bytes,
+            ttl_s=cache.ttl_s,
+        )
+        near = SemanticCache(bounds, _embed(registry, cache.semantic_slot), time.monotonic)
+        pipeline.surround(Recall(near, pipeline.close_books))
     own, _ = limits_of(settings.limits)
     if not own.is_free:
         pipeline.surround(Enter(Limits(own)))
+
+
+def _embed(registry: ProviderRegistry, slot: int) -> Embed:
+    """Vectors by whatever stands in that slot when they are wanted. Raises SlotOutOfRange."""
+    registry.slot(slot)
+
+    async def embed(text: str) -> list[float]:
+        adapter = registry.get_adapter(slot)
+        if adapter is None:
+            raise SlotEmpty(f"cache.semantic_slot is {slot}, and nothing is plugged there", slot=slot)
+        return await adapter.embed(text)
+
+    return embed
 
 
 def _mode(loaded: Loaded, consents: ConsentRepository) -> OperatingMode:

@@ -170,7 +170,9 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 60.0
     use_cases: Annotated[
         dict[str, tuple[str, ...]],
-        Meta(description="For a kind of work (model use-case/NAME): PROVIDER/MODEL to ask, first choice first; globs, * anybody."),
+        Meta(
+            description="For a kind of work (model use-case/NAME): PROVIDER/MODEL to ask, first choice first; globs, * anybody."
+        ),
     ] = {}
     health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
 
@@ -182,6 +184,13 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: Annotated[int, Meta(ge=0, description="Room for all answers together, in bytes of memory.")] = 64 * 1024 * 1024
     max_answer_bytes: Annotated[int, Meta(ge=0, description="Longest answer that is kept, in bytes.")] = 1024 * 1024
     ttl_s: Annotated[Seconds, Meta(description="Seconds after which an answer is forgotten.")] = 3600.0
+    semantic_slot: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Slot that makes the vectors for answers by meaning, if any (pip install 'jackfield[semantic]')."),
+    ] = None
+    semantic_threshold: Annotated[
+        float, Meta(ge=0.5, le=1, description="Least cosine similarity of two questions that have one answer.")
+    ] = 0.95
 
 
 class HedgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
