@@ -47,6 +47,7 @@ class Race:
         "_cancelling",
         "_error",
         "_first",
+        "_has_asked",
         "_hedger",
         "_play",
         "_second",
@@ -68,6 +69,7 @@ class Race:
         self._terms = terms
         self._second: Attempt | None = None
         self._side: asyncio.Task[None] | None = None
+        self._has_asked = False
         self._winner: Attempt | None = None
         self._error: JackfieldError | None = None
         """The second side's."""
@@ -111,6 +113,7 @@ class Race:
         return None
 
     async def _run_second(self, second: Attempt) -> None:
+        self._has_asked = True
         try:
             begun = await self._play.begin(second.call, True)
             if self._winner is None:
@@ -136,7 +139,7 @@ class Race:
             return
         if self._side is not None and not self._second.has_ended:
             self._side.cancel()
-            self._terms.book(self._second.call, None)
+            self._book_second(self._second)
         self._hedger.outcome(False)
         self._terms.tell(LOST)
 
@@ -163,7 +166,7 @@ class Race:
     # The end
 
     async def _settled(self, error: JackfieldError | None) -> Finish:
-        """After the first side is over."""
+        """After the first side is over. Raises what is no failure of a source."""
         second, side = self._second, self._side
         if second is None or side is None:
             return Finish(self._first, error)
@@ -174,6 +177,8 @@ class Race:
         if self._winner is None:
             self._terms.tell(FAILED)
         await self._give_up_second()
+        if self._winner is None and not side.cancelled():
+            side.result()
         return Finish(self._first, error)
 
     async def _second_decides(self, second: Attempt, side: asyncio.Task[None]) -> Finish:
@@ -182,8 +187,13 @@ class Race:
             self._take_over(second)
             self._hedger.outcome(False)
             self._terms.tell(FAILED)
-        side.result()  # what is no failure of a source
+        side.result()
         return Finish(second, self._error)
+
+    def _book_second(self, second: Attempt) -> None:
+        """It was slower; one that was called off before it could ask anybody is not booked."""
+        if self._has_asked:
+            self._terms.book(second.call, None)
 
     def _take_over(self, second: Attempt) -> None:
         self._call.adopt(second.call)
@@ -205,4 +215,7 @@ class Race:
         if not second.has_ended:  # it was cancelled before it had begun, or has failed
             second.end(self._error, cancelled=self._error is None)
         if is_running and self._winner is None:
-            self._terms.book(second.call, None)
+            if self._first.has_ended:
+                self._take_over(second)  # the first one failed and is booked: what the request still was is the second one
+            else:
+                self._book_second(second)
