@@ -27,6 +27,7 @@ from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
+from jackfield.gateway.backend_figures import backend_figures
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pace import PaceSettings
@@ -121,7 +122,13 @@ class House:
         settings = self.settings
         shunned = ports_left_alone(settings.providers, self.registrar.cards()) | {self.port}
         self.discovery = await discover(
-            self.tools.http, self.registrar, self.loaded.environ, ports=settings.discovery.ports, skip_ports=shunned
+            self.tools.http,
+            self.registrar,
+            self.loaded.environ,
+            ports=settings.discovery.ports,
+            skip_ports=shunned,
+            peers=settings.discovery.peers,
+            websockets=settings.discovery.websockets,
         )
         return self.discovery
 
@@ -175,7 +182,13 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             repository=HealthRepository(database),
             prices=prices,
         )
-        metrics = Metrics([lambda: in_flight(registry.plugged()), lambda: backend_families(_samples(backends))])
+        metrics = Metrics(
+            [
+                lambda: in_flight(registry.plugged()),
+                lambda: backend_families(_samples(backends)),
+                lambda: backend_figures(backends.list_backends(), time.monotonic()),
+            ]
+        )
         books: tuple[Book, ...] = (Settle(prices), Record(journal), metrics.observe)
         traces = traces_of(settings.traces, gate.mode)
         if traces is not None:

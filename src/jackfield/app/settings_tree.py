@@ -136,6 +136,12 @@ class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: Annotated[bool, Meta(description="Look for servers on this machine at start.")] = True
     ports: Annotated[tuple[Port, ...], Meta(description="Loopback ports to look at besides the known ones.")] = ()
+    peers: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://")], ...], Meta(description="Addresses of other jackfields to look for.")
+    ] = ()
+    websockets: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^wss?://")], ...], Meta(description="WebSocket endpoints to look for.")
+    ] = ()
     auto_plug_local: Annotated[bool, Meta(description="Plug what was found on this machine. Never anything external.")] = True
 
 

@@ -16,7 +16,8 @@ from jackfield.core.contracts import ProviderCard
 from jackfield.core.errors import JackfieldError
 from jackfield.providers.registry import Registrar
 from jackfield.slots.fingerprint import Fingerprints, Heard, Rule, fingerprints, model_ids
-from jackfield.slots.graphics import FoundGpu, find_gpus
+from jackfield.slots.graphics import FoundDevice, FoundGpu, find_devices, find_gpus
+from jackfield.slots.neighbours import FoundPeer, FoundSocket, find_peers, find_sockets
 from jackfield.transport.http1 import Endpoint, HttpClient, Timeouts
 
 HOST = "127.0.0.1"
@@ -61,6 +62,9 @@ class Discovery(msgspec.Struct, frozen=True):
     keys: tuple[FoundKey, ...] = ()
     clis: tuple[FoundProgram, ...] = ()
     gpus: tuple[FoundGpu, ...] = ()
+    devices: tuple[FoundDevice, ...] = ()
+    peers: tuple[FoundPeer, ...] = ()
+    websockets: tuple[FoundSocket, ...] = ()
 
 
 async def discover(
@@ -73,18 +77,31 @@ async def discover(
     only_ports: bool = False,
     path_lookup: Callable[[str], str | None] = shutil.which,
     root: Path = Path("/"),
+    peers: tuple[str, ...] = (),
+    websockets: tuple[str, ...] = (),
     table: Fingerprints | None = None,
 ) -> Discovery:
     """`environ` names variables (a mapping's empty ones do not count). `ports` are looked at besides the known ones.
 
-    `only_ports` leaves the known ones out; `skip_ports` are never asked: our own. Never raises for what is not there.
+    `peers` and `websockets` are addresses that a person named. `only_ports` leaves the known ports out; `skip_ports` are never
+    asked: our own. Never raises for what is not there.
     """
     table = table or fingerprints()
     cards = {card.id: card for card in registrar.cards()}
     wanted = sorted({*ports, *(() if only_ports else known_ports(registrar, table))} - set(skip_ports))
     found = await asyncio.gather(*(_look(http, port, table, cards) for port in wanted))
-    programs, gpus = await asyncio.to_thread(lambda: (_programs(table, cards, path_lookup), find_gpus(root)))
-    return Discovery(tuple(server for server in found if server is not None), _keys(cards.values(), environ), programs, gpus)
+    programs, gpus, devices = await asyncio.to_thread(
+        lambda: (_programs(table, cards, path_lookup), find_gpus(root), find_devices(root))
+    )
+    return Discovery(
+        tuple(server for server in found if server is not None),
+        _keys(cards.values(), environ),
+        programs,
+        gpus,
+        devices,
+        await find_peers(http, peers),
+        await find_sockets(http.gate, websockets),
+    )
 
 
 def known_ports(registrar: Registrar, table: Fingerprints | None = None) -> set[int]:

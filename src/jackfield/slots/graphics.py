@@ -1,6 +1,11 @@
-"""Which GPUs this machine has, read from files the kernel provides; starts no process and loads no driver library."""
+"""Which GPUs this machine has, and on what models can run here: read from files the kernel provides, without any driver.
 
+Starts no process and loads no library. CUDA, ROCm and MPS are told by what the system shows of them; the CPU is always there.
+"""
+
+import platform
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +18,32 @@ class FoundGpu(msgspec.Struct, frozen=True):
     name: str
     kind: str
     count: int = 1
+
+
+class FoundDevice(msgspec.Struct, frozen=True):
+    """Something that models can run on. `kind` as engines call it."""
+
+    kind: Literal["cuda", "rocm", "mps", "cpu"]
+    name: str
+
+
+def find_devices(
+    root: Path = Path("/"), *, system: str = platform.system(), machine: str = platform.machine()
+) -> tuple[FoundDevice, ...]:
+    """The fastest first, and the CPU last, which every machine has."""
+    gpus = find_gpus(root)
+    found = [FoundDevice("cuda", gpu.name) for gpu in gpus if gpu.kind == "nvidia" for _ in range(gpu.count)]
+    if _has_kfd(root):
+        found += [FoundDevice("rocm", gpu.name) for gpu in gpus if gpu.kind == "amd" for _ in range(gpu.count)]
+    if system == "Darwin" and machine == "arm64":
+        found.append(FoundDevice("mps", "Apple GPU"))
+    return (*found, FoundDevice("cpu", machine or "CPU"))
+
+
+def _has_kfd(root: Path) -> bool:
+    """AMD's compute driver: without it a card draws, and computes nothing."""
+    nodes = _listed(root / "sys" / "class" / "kfd" / "kfd" / "topology" / "nodes", "*/gpu_id")
+    return any(_text(node).strip() not in ("", "0") for node in nodes)
 
 
 def find_gpus(root: Path = Path("/")) -> tuple[FoundGpu, ...]:

@@ -95,6 +95,9 @@ SPECIAL = {
     ("providers", "active"): ("ollama", "ollama"),
     ("presets",): ("", ()),
     ("routing", "retries"): ("3", 3),
+    ("discovery", "peers"): ("http://127.0.0.1:7312", ("http://127.0.0.1:7312",)),
+    ("discovery", "websockets"): ("ws://127.0.0.1:9/ws", ("ws://127.0.0.1:9/ws",)),
+    ("cache", "semantic_threshold"): ("0.97", 0.97),
     ("routing", "use_cases"): ('{"coding": ["local/*"]}', {"coding": ("local/*",)}),
     ("routing", "fallbacks"): ('{"big": ["small"]}', {"big": ("small",)}),
 }

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from jackfield.slots.graphics import FoundGpu, find_gpus
+import pytest
+
+from jackfield.slots.graphics import FoundGpu, find_devices, find_gpus
 
 
 def write(root: Path, name: str, text: str = "") -> None:
@@ -35,3 +37,21 @@ def test_other_makers_by_their_number(tmp_path: Path) -> None:
 
 def test_nothing_is_nothing(tmp_path: Path) -> None:
     assert find_gpus(tmp_path / "missing") == ()
+
+
+@pytest.mark.behaviour("MGR-12")
+def test_models_run_on_cuda_rocm_mps_and_always_on_the_cpu(tmp_path: Path) -> None:
+    nothing = find_devices(tmp_path / "missing", system="Linux", machine="x86_64")
+    assert [device.kind for device in nothing] == ["cpu"]
+    for card in range(2):
+        write(tmp_path, f"proc/driver/nvidia/gpus/{card}/information", "Model: NVIDIA H200\n")
+    write(tmp_path, "sys/class/drm/card0/device/vendor", "0x1002\n")
+    kinds = [device.kind for device in find_devices(tmp_path, system="Linux", machine="x86_64")]
+    assert kinds == ["cuda", "cuda", "cpu"], "a card of AMD's without its compute driver only draws"
+    write(tmp_path, "sys/class/kfd/kfd/topology/nodes/0/gpu_id", "0\n")
+    write(tmp_path, "sys/class/kfd/kfd/topology/nodes/1/gpu_id", "41234\n")
+    kinds = [device.kind for device in find_devices(tmp_path, system="Linux", machine="x86_64")]
+    assert kinds == ["cuda", "cuda", "rocm", "cpu"]
+    apple = find_devices(tmp_path / "missing", system="Darwin", machine="arm64")
+    assert [device.kind for device in apple] == ["mps", "cpu"]
+    assert [device.kind for device in find_devices(tmp_path / "missing", system="Darwin", machine="x86_64")] == ["cpu"]

@@ -43,7 +43,14 @@ def show(found: Mapping[str, Any]) -> None:
         output.note(f"plug one: jackfield slots plug 0 {servers[0]['provider']}")
     else:
         output.note("no local server answers; start one (ollama, llama-server, LM Studio ...) or: jackfield up --demo")
-    for heading, key in (("keys in the environment", "keys"), ("programs", "clis"), ("GPUs", "gpus")):
+    for heading, key in (
+        ("keys in the environment", "keys"),
+        ("programs", "clis"),
+        ("GPUs", "gpus"),
+        ("models can run on", "devices"),
+        ("peers", "peers"),
+        ("WebSocket endpoints", "websockets"),
+    ):
         items = [found_name(item) for item in found.get(key) or ()]
         if items:
             output.note(f"{heading}: {', '.join(items)}")
@@ -51,5 +58,5 @@ def show(found: Mapping[str, Any]) -> None:
 
 def found_name(item: Mapping[str, Any]) -> str:
     """ "OPENAI_API_KEY (openai)" for a key or a program, the name alone where no provider goes with it."""
-    name, provider = item.get("variable") or item.get("name"), item.get("provider")
+    name, provider = item.get("variable") or item.get("url") or item.get("name"), item.get("provider") or item.get("kind")
     return f"{name} ({provider})" if provider else str(name)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def look_around(settings: "Settings", environ: Mapping[str, str], registrar: "Registrar | None" = None) -> dict[str, Any]:
-    """{servers, keys, clis, gpus} as plain values. Asks loopback only, and names keys without reading them out."""
+    """{servers, keys, clis, gpus, devices, peers, websockets} as plain values.
+
+    Asks loopback and what the settings name, and names keys without reading them out.
+    """
     return asyncio.run(_look(settings, environ, registrar))
 
 
@@ -32,6 +35,8 @@ async def _look(settings: "Settings", environ: Mapping[str, str], registrar: "Re
             environ,
             ports=settings.discovery.ports,
             skip_ports={settings.server.port, *left_alone},
+            peers=settings.discovery.peers,
+            websockets=settings.discovery.websockets,
         )
     finally:
         await http.aclose()

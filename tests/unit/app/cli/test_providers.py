@@ -122,7 +122,7 @@ def test_models_are_merged_and_filtered(jf: Run, live: Live) -> None:
 def test_discover_through_the_gateway_and_from_here(jf: Run, live: Live, nowhere: str) -> None:
     port = live.fake.port
     through = jf("discover", "--json", url=live.url).json
-    assert set(through) == {"servers", "keys", "clis", "gpus"}
+    assert set(through) == {"servers", "keys", "clis", "gpus", "devices", "peers", "websockets"}
     said = jf("discover", "--json", url=nowhere, env={"JACKFIELD_DISCOVERY_PORTS": str(port), "GROQ_API_KEY": "gsk_canary123"})
     assert {"variable": "GROQ_API_KEY", "provider": "groq"} in said.json["keys"]
     assert "canary" not in said.out
