@@ -81,3 +81,5 @@ async def test_metrics_count_what_was_asked(gateway: Gateway) -> None:
     counted = [line for line in reply.text.splitlines() if line.startswith("jackfield_requests_total{")]
     assert any('outcome="ok"' in line and line.endswith(" 1") for line in counted)
     assert "jackfield_backend_status{" in reply.text
+    ended = [line for line in reply.text.splitlines() if line.startswith("jackfield_backend_requests_total{")]
+    assert any('outcome="ok"' in line and line.endswith(" 1") for line in ended)
