@@ -1,15 +1,18 @@
 """Races for the first token, sources that rest or are still starting, and the limits of providers: what everybody gets."""
 
 import asyncio
+import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from jackfield.testing.fakes import Behaviour
+from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from jackfield.testing.faults import refusing_port
-from two_sources import MODEL, WHOLE, House, is_right, two_sources
+from running_gateway import running_gateway
+from two_sources import CHAT, COUNT, MODEL, WHOLE, House, is_right, two_sources
 
 HEDGED: dict[str, Any] = {"hedge": {"enabled": True, "share": 0.5}}
 LATE = Behaviour(first_event_delay_s=3.0)
@@ -42,6 +45,19 @@ async def test_a_late_first_token_is_raced_and_the_loser_is_cut(tmp_path: Path) 
         assert 'jackfield_hedges_total{outcome="won"} 1' in shown
         states = {backend.slot: backend.metrics for backend in house.gateway.house.backends.list_backends()}
         assert (states[0].failed, states[0].cancelled) == (0, 1)
+        await house.settled()
+
+
+async def test_a_late_whole_answer_is_raced_too(tmp_path: Path) -> None:
+    async with two_sources(tmp_path, **HEDGED) as house:
+        await learn(house)
+        house.a.behaviour = LATE
+        heard = await house.ask(stream=False)
+        assert is_right(heard, stream=False)
+        assert heard.seconds < 2
+        async with asyncio.timeout(2):
+            await house.a.disconnected.wait()
+        assert [(row.slot, row.outcome, row.status) for row in house.rows(heard)] == [(0, "hedged", 499), (1, "ok", 200)]
         await house.settled()
 
 
@@ -182,6 +198,26 @@ async def test_the_first_call_waits_for_a_source_that_is_starting(tmp_path: Path
         await house.settled()
 
 
+@pytest.mark.behaviour("LOCL-29")
+async def test_a_gateway_that_starts_together_with_its_source_waits_for_it(tmp_path: Path) -> None:
+    """The slot is an old one: it was plugged in an earlier run, long ago."""
+    async with two_sources(tmp_path, alone=True) as house:
+        await house.plug_a(provider="llama-server")
+        assert is_right(await house.ask(stream=False), stream=False)
+        port = house.a.port
+    async with contextlib.AsyncExitStack() as stack:
+        with refusing_port(port):
+            gateway = await stack.enter_async_context(running_gateway(tmp_path))
+            for backend in gateway.house.backends.list_backends():
+                backend.seen.registered_at -= 86_400
+            asking = asyncio.create_task(gateway.http.post(CHAT, json={"model": "slot-0", "messages": COUNT}))
+            await asyncio.sleep(0.6)
+        source = FakeOpenAI([MODEL])
+        source.port = port
+        await stack.enter_async_context(source)
+        assert (await asking).json()["choices"][0]["message"]["content"] == WHOLE
+
+
 async def test_a_source_that_never_starts_is_told_of_when_the_time_is_up(tmp_path: Path) -> None:
     async with two_sources(tmp_path, alone=True, routing={"warm_up_s": 0.6, "retries": 0}) as house:
         await house.plug_a(provider="llama-server", require_ready=False)
@@ -202,6 +238,39 @@ async def test_a_source_that_ran_and_died_is_not_waited_for(tmp_path: Path) -> N
             heard = await house.ask(stream=False)
         assert heard.status in (502, 503)
         assert heard.seconds < 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_wrong_address_is_not_asked_twice(tmp_path: Path, stream: bool) -> None:
+    async with two_sources(tmp_path, alone=True) as house:
+        house.a.behaviour = Behaviour(status=404, body=b"<html><title>404 Not Found</title></html>")
+        heard = await house.ask(stream=stream)
+        assert (heard.status, heard.code) == (502, "upstream_error")
+        assert "base URL" in str(heard.error)
+        assert house.a.asked == 1
+        await house.settled()
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+async def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float) -> None:
+    """Waits, limits and circuits go by a clock that nobody sets."""
+    real, shift = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + shift[0])
+    limits = {"providers": {"openai-compat": {"requests_per_minute": 100}}}
+    async with two_sources(tmp_path, alone=True, limits=limits) as house:
+        assert is_right(await house.ask(stream=True), stream=True)
+        house.a.script.append(Behaviour(status=429, retry_after="1"))
+        asking = asyncio.create_task(house.ask(stream=False))
+        async with asyncio.timeout(5):
+            while house.a.asked < 2:
+                await asyncio.sleep(0.01)
+        shift[0] = jump_s
+        heard = await asking
+        assert is_right(heard, stream=False)
+        assert 0.9 <= heard.seconds < 3
+        assert is_right(await house.ask(stream=True), stream=True)
+        assert len(house.gateway.rows()) == 4
+        await house.settled()
 
 
 async def test_a_provider_s_limit_sends_the_request_to_the_sibling(tmp_path: Path) -> None:
