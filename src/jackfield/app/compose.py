@@ -28,7 +28,6 @@ from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.backend_figures import backend_figures
-from jackfield.gateway.backend_figures import backend_figures
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pace import PaceSettings
