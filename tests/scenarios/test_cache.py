@@ -27,6 +27,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, source: FakeOpenAI) 
         yield running
 
 
+@pytest.mark.future1
 @pytest.mark.behaviour("MGR-33")
 async def test_the_same_request_is_asked_once(gateway: Gateway, source: FakeOpenAI) -> None:
     first = await gateway.http.post(CHAT, json=PING)

@@ -201,6 +201,7 @@ async def test_a_fault_that_passes_is_waited_out(lonely: House, name: str, is_pa
     await lonely.settled()
 
 
+@pytest.mark.future1
 @pytest.mark.behaviour("MGR-34")
 @STREAMS
 async def test_retry_after_is_waited_for(lonely: House, stream: bool) -> None:

@@ -27,6 +27,7 @@ async def ask(gateway: Gateway, key: str | None = None, **body: Any) -> Any:
     return await gateway.http.post(CHAT, json={**PING, **body}, headers=headers)
 
 
+@pytest.mark.future1
 @pytest.mark.behaviour("MGR-32")
 async def test_a_rate_that_is_used_up_says_when_to_come_back(tmp_path: Any, source: FakeOpenAI) -> None:
     limits = {"gateway": {"requests_per_minute": 2}, "queue_size": 0}

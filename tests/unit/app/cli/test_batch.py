@@ -126,6 +126,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.future1
 @pytest.mark.behaviour("MGR-31")
 def test_both_kinds_of_lines_are_answered_in_order_by_a_real_gateway(jf: Run, live: Live, folder: Path) -> None:
     lines = [task("a", "ping", model="slot-0"), chat("hello", model="parrot"), {"custom_id": "c", **chat("ping")}]
