@@ -109,7 +109,14 @@ def _least_loaded(group: Group[C], moment: Moment) -> C:
 
 
 def _fastest(group: Group[C], moment: Moment) -> C:
-    return _leading(group, min(looked_at(group, moment.turn), key=_by_latency))
+    members = looked_at(group, moment.turn)
+    best: C | None = None
+    lowest = 0.0
+    for member in members:
+        latency_s = member.latency_s
+        if latency_s and (best is None or latency_s < lowest):
+            best, lowest = member, latency_s
+    return _leading(group, members[0] if best is None else best)
 
 
 def _most_tokens(group: Group[C], moment: Moment) -> C:
