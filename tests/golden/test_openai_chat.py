@@ -22,6 +22,7 @@ from jackfield.core.errors import (
     Overloaded,
     RateLimited,
     Unavailable,
+    Upstream,
 )
 from jackfield.core.events import ChatReply, Event, fold_events, unfold
 from jackfield.core.messages import TextPart, ToolCallPart
@@ -187,7 +188,7 @@ ERRORS: list[tuple[str, int, type[JackfieldError]]] = [
     ("llama_server/error_400_messages.json", 400, BadRequest),
     ("llama_server/error_400_temperature.json", 400, BadRequest),
     ("llama_server/error_401.json", 401, AuthFailed),
-    ("llama_server/error_404_path.json", 404, Unavailable),
+    ("llama_server/error_404_path.json", 404, Upstream),
     ("llama_server/error_501_embed.json", 501, NotSupported),
     ("openai/error_400_content.json", 400, ContentRefused),
     ("openai/error_400_context.json", 400, ContextOverflow),

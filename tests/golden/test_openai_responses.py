@@ -19,6 +19,7 @@ from jackfield.core.errors import (
     NotSupported,
     RateLimited,
     Unavailable,
+    Upstream,
 )
 from jackfield.core.events import ChatReply, Event, fold_events, unfold
 from jackfield.core.messages import ReasoningPart
@@ -171,7 +172,7 @@ def test_the_full_request_passes_both_ways_and_the_official_types_accept_it() ->
 
 @pytest.mark.parametrize(
     ("name", "status", "expected"),
-    [("error_400_parameter.json", 400, NotSupported), ("error_404_previous.json", 404, Unavailable)],
+    [("error_400_parameter.json", 400, NotSupported), ("error_404_previous.json", 404, Upstream)],
 )
 def test_an_error_body_maps_to_its_class(name: str, status: int, expected: type[JackfieldError]) -> None:
     assert type(decode_error(status, (FILES / "openai" / name).read_bytes(), provider="golden")) is expected

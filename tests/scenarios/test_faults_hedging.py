@@ -177,11 +177,12 @@ LOADING = Behaviour(status=503, message="Loading model", everywhere=True)
 @pytest.mark.parametrize("how", ["refused", "loading"])
 async def test_the_first_call_waits_for_a_source_that_is_starting(tmp_path: Path, how: str) -> None:
     async with two_sources(tmp_path, alone=True) as house:
-        await house.plug_a(provider="llama-server", require_ready=False)
         if how == "loading":
             house.a.behaviour = LOADING
+            await house.plug_a(provider="llama-server", require_ready=False)
         else:
             await house.a.stop()
+            await house.plug_a(provider="llama-server", require_ready=False)
             with refusing_port(house.a.port):
                 asking = asyncio.create_task(house.ask(stream=False))
                 await asyncio.sleep(0.6)

@@ -1,6 +1,6 @@
 """Waiting for a source on this machine that is still starting: its first answers may take as long as its model takes to load.
 
-Holds for a source that has answered nobody yet, soon after it was plugged or the gateway began, and for one that says itself
+Holds for a source that nobody has seen ready yet, soon after it was plugged or the gateway began, and for one that says itself
 that it is loading; one that ran and died is another matter, and nobody waits a minute for it.
 """
 
@@ -33,11 +33,9 @@ class Warming:
         if isinstance(error, Overloaded) and error.code == MODEL_LOADING:
             return True
         backend = target.backend
-        if backend.metrics.ok or backend.age_s > within_s:
+        if backend.metrics.ok or backend.age_s > within_s or backend.seen.was_ready:
             return False
-        if isinstance(error, Overloaded):
-            return not backend.seen.was_ready
-        return isinstance(error, Unavailable) and kind_of(error) is FailureKind.TRANSPORT
+        return isinstance(error, Overloaded) or (isinstance(error, Unavailable) and kind_of(error) is FailureKind.TRANSPORT)
 
     def waits_for(self, target: Target, error: JackfieldError) -> bool:
         """Whether to ask once more, after `delay_s`."""

@@ -1,13 +1,17 @@
 """Ways to the network for libraries that bring their own protocol: each opens what the gate pinned, and nothing else.
 
-`gated_client` is an httpx2 client for those that want one, `gated_socket` a connected TCP socket for those that take that.
+`gated_client` is an httpx2 client for those that want one, `gated_socket` a connected TCP socket for those that take that;
+`shakes_hands` looks whether a WebSocket endpoint is there.
 """
 
 import asyncio
+import os
 import socket
+import ssl
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from jackfield.core.errors import TimedOut
+from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.transport import failures
 from jackfield.transport.egress import EgressGate
 from jackfield.transport.endpoint import Endpoint
@@ -15,6 +19,8 @@ from jackfield.transport.host import bracketed
 
 if TYPE_CHECKING:
     import httpx2
+
+_HTTP = {"ws": "http", "wss": "https"}
 
 
 async def gated_socket(gate: EgressGate, endpoint: Endpoint, timeout_s: float) -> socket.socket:
@@ -43,6 +49,32 @@ async def gated_socket(gate: EgressGate, endpoint: Endpoint, timeout_s: float) -
         raise TimedOut(f"{endpoint} did not take a connection within {timeout_s:g} s") from exc
     assert refused is not None
     raise failures.from_transport(refused, endpoint) from refused
+
+
+async def shakes_hands(gate: EgressGate, url: str, timeout_s: float) -> bool:
+    """Whether a WebSocket endpoint takes connections: one handshake, and nothing said after it. Never raises for a bad one."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _HTTP:
+        return False
+    writer: asyncio.StreamWriter | None = None
+    try:
+        endpoint = Endpoint.parse(f"{_HTTP[scheme]}://{rest.partition('?')[0]}")
+        async with asyncio.timeout(timeout_s):
+            sock = await gated_socket(gate, endpoint, timeout_s)
+            tls = ssl.create_default_context() if scheme == "wss" else None
+            name = endpoint.host if tls is not None else None
+            reader, writer = await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name)
+            writer.write(
+                f"GET /{rest.partition('/')[2]} HTTP/1.1\r\nhost: {endpoint.authority}\r\nupgrade: websocket\r\n"
+                "connection: upgrade\r\nsec-websocket-version: 13\r\n"
+                f"sec-websocket-key: {b64encode(os.urandom(16)).decode()}\r\n\r\n".encode()
+            )
+            return (await reader.readline()).startswith(b"HTTP/1.1 101")
+    except (JackfieldError, TimeoutError, OSError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def gated_client(gate: EgressGate, *, headers: dict[str, str] | None = None, timeout_s: float = 60.0) -> "httpx2.AsyncClient":
