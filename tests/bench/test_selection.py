@@ -1,9 +1,13 @@
 """The bench of selection measures what it says: 500 backends, the usual spread, and a verdict that can fail."""
 
+import gc
+import logging
 import sys
 from pathlib import Path
 
 import pytest
+
+from jackfield.routing.balance import POLICIES
 
 BENCH = Path(__file__).parents[2] / "bench"
 sys.path.append(str(BENCH))  # the bench is a folder of scripts, not a package
@@ -29,9 +33,9 @@ def test_it_prints_every_case_and_says_what_is_over(
     monkeypatch.setattr(sys, "argv", ["selection.py", "--strict"])
     for name, value in {"BOUND_US": bound_us, "ROUNDS": 1, "PER_ROUND": 2}.items():
         monkeypatch.setattr(selection, name, value)
-    monkeypatch.setattr(selection.gc, "disable", lambda: None)
-    monkeypatch.setattr(selection.logging, "disable", lambda: None)
+    monkeypatch.setattr(gc, "disable", lambda: None)
+    monkeypatch.setattr(logging, "disable", lambda: None)
     assert selection.main() == status
     said = capsys.readouterr().out
-    assert all(f"alike, {policy} " in said for policy in selection.POLICIES)
+    assert all(f"alike, {policy} " in said for policy in POLICIES)
     assert ("none" in said.splitlines()[-1]) == (status == 0)
