@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine_servers import CHAT_MODEL, engine_program
+from jackfield.core.errors import StreamBroken
 from jackfield.core.events import fold
 from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, Generation
@@ -13,6 +14,8 @@ from jackfield.providers.llama_direct import LlamaDirect
 from jackfield.testing.tools import provider_tools
 
 pytestmark = pytest.mark.engine
+TRIES = 4
+"""On a busy machine this build now and then ends well before its last words are out; then it says nothing at all."""
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,13 @@ async def test_it_answers(question: str, answer: str, settings: dict[str, object
         provider = LlamaDirect.create(config, tools)
         assert (await provider.probe()).is_ready
         asked = ChatRequest((text_message("user", question),), generation=Generation(temperature=0.0, max_tokens=60))
-        async with asyncio.timeout(30), provider.open(asked) as events:
-            reply = await fold(events)
+        for _ in range(TRIES):
+            try:
+                async with asyncio.timeout(30), provider.open(asked) as events:
+                    reply = await fold(events)
+                break
+            except StreamBroken as error:
+                said = error
+        else:
+            pytest.fail(str(said))
     assert reply.message.text == answer

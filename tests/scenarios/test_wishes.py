@@ -78,13 +78,16 @@ async def test_required_parameters_keep_out_who_is_not_known_to_have_them(
 @pytest.mark.behaviour("SLOT-33")
 async def test_a_rule_of_the_settings_picks_by_use_case(tmp_path: Path) -> None:
     rules = {"coding": ["llama-cpp/qwen3-coder-30b", "openai-compat/gpt-4"]}
-    async with FakeOpenAI(["qwen3-coder-30b"]) as local, FakeOpenAI(["gpt-4"]) as other:
-        async with running_gateway(tmp_path, routing={"use_cases": rules}) as gateway:
-            await gateway.plug(0, "openai-compat", base_url=other.base_url, model="gpt-4")
-            body = {"model": "use-case/coding", "messages": [{"role": "user", "content": "ping"}]}
-            assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "0"
-            await gateway.plug(3, "llama-server", base_url=local.base_url, model="qwen3-coder-30b")
-            assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "3"
-            assert local.requests[-1].json["model"] == "qwen3-coder-30b"
-            await gateway.house.registry.unplug(3)
-            assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "0"
+    async with (
+        FakeOpenAI(["qwen3-coder-30b"]) as local,
+        FakeOpenAI(["gpt-4"]) as other,
+        running_gateway(tmp_path, routing={"use_cases": rules}) as gateway,
+    ):
+        await gateway.plug(0, "openai-compat", base_url=other.base_url, model="gpt-4")
+        body = {"model": "use-case/coding", "messages": [{"role": "user", "content": "ping"}]}
+        assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "0"
+        await gateway.plug(3, "llama-server", base_url=local.base_url, model="qwen3-coder-30b")
+        assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "3"
+        assert local.requests[-1].json["model"] == "qwen3-coder-30b"
+        await gateway.house.registry.unplug(3)
+        assert (await gateway.http.post("/v1/chat/completions", json=body)).headers["x-jackfield-slot"] == "0"

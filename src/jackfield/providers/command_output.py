@@ -84,8 +84,11 @@ class TextOutput:
         yield from self._pieces.text(said)
 
     def finish(self) -> Iterator[Event]:
+        """Raises StreamBroken for a program that ended well and said nothing at all."""
         rest = (self._held + self._decoder.decode(b"", True)).rstrip()
         yield from self._pieces.text(rest.removesuffix(self._end_mark).rstrip() if self._end_mark else rest)
+        if self._pieces.is_empty:
+            raise StreamBroken("the program ended without an answer")
         yield from self._pieces.end()
 
     def _sure(self, text: str) -> int:
