@@ -108,6 +108,18 @@ async def test_without_vectors_the_source_is_asked(gateway: Gateway, source: Fak
     assert source.completions == 2
 
 
+async def test_a_prompt_that_nobody_may_keep_is_shown_to_nobody_else(gateway: Gateway, source: FakeOpenAI) -> None:
+    panel = gateway.house.registry
+    adapter = panel.get_adapter(2)
+    assert adapter is not None
+    private = {**body("count to 9"), "provider": {"data_collection": "deny"}}
+    reply = await gateway.http.post(CHAT, json=private, headers=SEMANTIC)
+    assert (reply.status_code, reply.headers.get("x-jackfield-cache")) == (200, None)
+    assert adapter.get_metrics()["requests"] == 0
+    await said(gateway, body("count to 9"))
+    assert adapter.get_metrics()["requests"] == 1
+
+
 async def test_what_another_says_in_its_place_is_not_its_answer(gateway: Gateway, source: FakeOpenAI) -> None:
     async with FakeOpenAI() as other:
         await gateway.plug(1, "openai-compat", base_url=other.base_url, model=other.models[0])

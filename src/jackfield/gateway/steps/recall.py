@@ -22,8 +22,7 @@ class Recall:
         route = call.route
         assert route is not None
         first = route.first
-        wants = is_asked(call.headers.get(HEADER)) and not call.continues
-        found = await self._find(call, first) if wants else None
+        found = await self._find(call, first) if _may(call) else None
         if found is None:
             await serve(call, client)
         elif found.answer is None:
@@ -41,3 +40,9 @@ class Recall:
     def _keeping(self, call: Call, client: Answers, first: Target, asked: Asked) -> Keeping:
         room = self.cache.settings.max_answer_bytes
         return Keeping(client, call, first, lambda body: self.cache.store(asked, body, call.usage), room)
+
+
+def _may(call: Call) -> bool:
+    """It is asked for, and the prompt may be shown to whoever makes the vectors."""
+    keeps_nothing = call.wishes is not None and call.wishes.keeps_nothing
+    return is_asked(call.headers.get(HEADER)) and not call.continues and not keeps_nothing
