@@ -1,4 +1,4 @@
-"""Writes the generated tables of the docs: the providers, the errors, the settings, the commands, and an example.
+"""Writes what is generated in the docs: tables of providers, errors, settings and commands, an example, and provider pages.
 
     python docs/tables.py            rewrites the tables
     python docs/tables.py --check    exits 1, naming the files, if a table is out of date
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
+from provider_pages import HEAD, comparison, made_pages
 from typer.main import get_command
 
 from jackfield.app.cli.main import app
@@ -136,6 +137,7 @@ def _yes(fact: bool) -> str:
 COMMON_OPTIONS = frozenset({"--json", "--config", "--url", "--help"})
 TABLES: dict[str, Callable[[], str]] = {
     "providers": providers,
+    "comparison": lambda: table(HEAD, comparison()),
     "errors": error_tree,
     "commands": commands,
     "settings": settings,
@@ -150,8 +152,10 @@ def renewed(text: str) -> str:
     return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]]()}{block[3]}", text)
 
 
-def stale_files() -> list[Path]:
-    return [path for path in sorted(DOCS.glob("*.md")) if renewed(path.read_text()) != path.read_text()]
+def stale_files() -> dict[Path, str]:
+    """What is out of date, and how it should be."""
+    wanted = {path: renewed(path.read_text()) for path in sorted(DOCS.glob("*.md"))} | made_pages()
+    return {path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text}
 
 
 def main(arguments: list[str]) -> int:
@@ -160,8 +164,8 @@ def main(arguments: list[str]) -> int:
         for path in stale:
             print(f"{path.name} is out of date: run python docs/tables.py", file=sys.stderr)
         return 1 if stale else 0
-    for path in stale:
-        path.write_text(renewed(path.read_text()))
+    for path, text in stale.items():
+        path.write_text(text)
         print(f"wrote {path.name}")
     return 0
 
