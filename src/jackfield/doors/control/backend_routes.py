@@ -10,8 +10,8 @@ from litestar.params import FromPath, QueryParameter
 
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
-from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.gateway.masking import masked_config
 
 if TYPE_CHECKING:
     from jackfield.store.ledger import LedgerRow

@@ -8,8 +8,8 @@ from litestar.params import QueryParameter
 
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
-from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.gateway.masking import masked_config
 from jackfield.store.ledger import LedgerRepository, LedgerRow, LedgerTotals
 
 MAX_ROWS = 10_000

@@ -12,10 +12,10 @@ from litestar.params import FromPath, FromQuery
 
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, Looked, look, take_back
-from jackfield.doors.control.masking import masked_config
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.doors.control.views import Consents, ModelList, ProviderList, ProviderView, Standing, model_view, slot_view
 from jackfield.doors.control.waiting import while_client_stays
+from jackfield.gateway.masking import masked_config
 from jackfield.slots.discovery import Discovery
 from jackfield.slots.slot import Slot
 

@@ -12,7 +12,7 @@ from jackfield.core.contracts import ProviderCard, ProviderKind
 from jackfield.core.modes import OperatingMode
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import Generation
-from jackfield.doors.control.masking import masked_config, masked_text
+from jackfield.gateway.masking import masked_config, masked_text
 from jackfield.slots.catalogue import CatalogueEntry
 from jackfield.slots.slot import Binding, Slot, SlotRole
 

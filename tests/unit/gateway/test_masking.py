@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jackfield.doors.control.masking import masked_config, masked_text
+from jackfield.gateway.masking import masked_config, masked_text
 
 CANARY = "sk-canary-0123456789abcdef"
 
