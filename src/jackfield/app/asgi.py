@@ -6,13 +6,15 @@ dialect and no step; the control door is heavy and is built when first asked for
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
-from jackfield.core.errors import BadRequest, JackfieldError, TimedOut
+from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact
-from jackfield.doors.openai.door import Handler, OpenAIDoor
 from jackfield.gateway.client import BODY_WITHIN_S, AsgiClient, Client, Headers, Receive, Scope, Send
+from jackfield.gateway.door import Door, Handler, Methods
+from jackfield.gateway.matching import Doors, WrongMethod
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
@@ -21,33 +23,22 @@ OPEN_PATHS = frozenset({"/health"})
 CONTROL = "/control/"
 
 
-class WrongMethod(BadRequest):
-    """The path exists, the method is not for it."""
-
-    default_status = 405
-    default_code = "method_not_allowed"
-
-    def __init__(self, path: str, method: str, allowed: str) -> None:
-        super().__init__(f"{path} takes {allowed}, not {method}")
-        self.allowed = allowed
-
-
 class Root:
     """`extra_routes` are paths outside any dialect (/health, /status). `build_control` makes the control door's ASGI app."""
 
     def __init__(
         self,
         admission: Admission,
-        door: OpenAIDoor,
-        extra_routes: Mapping[str, Mapping[str, Handler]],
+        doors: Sequence[Door],
+        extra_routes: Mapping[str, Methods],
         build_control: Callable[[], ASGIApp],
         *,
         max_body_bytes: int,
         patience_s: float,
     ) -> None:
         self._admission = admission
-        self._door = door
-        self._routes: dict[str, Mapping[str, Handler]] = {**door.routes, **extra_routes}
+        self._doors = Doors(doors, extra_routes)
+        self._first = doors[0]
         self._build_control = build_control
         self._control: asyncio.Future[ASGIApp] | None = None
         self.max_body_bytes = max_body_bytes
@@ -60,27 +51,30 @@ class Root:
             return
         client = AsgiClient(scope, receive, send, self.max_body_bytes, self.patience_s)
         if scope["path"].startswith(CONTROL):
-            await self._guarded(client, lambda: self._pass_to_control(client, scope, receive, send))
+            await self._guarded(client, self._first, lambda _: self._pass_to_control(client, scope, receive, send))
         else:
             await self.serve(client)
 
     async def serve(self, client: Client) -> None:
         """Answers one request of a data route. Never raises but for a cancellation from outside."""
-        await self._guarded(client, lambda: self._handler(client)(client))
+        door, handler = self._doors.find(client)
+        await self._guarded(client, door, partial(_raise, handler) if isinstance(handler, JackfieldError) else handler)
 
-    async def _guarded(self, client: Client, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, client: Client, door: Door, handler: Handler) -> None:
         try:
-            client.key_name = self._admission.admit(client.headers, is_open=client.path in OPEN_PATHS)
-            await work()
+            client.key_name = self._admission.admit(client.headers, client.query, is_open=client.path in OPEN_PATHS)
+            await handler(client)
         except JackfieldError as error:
-            await self._fail(client, error)
+            await _fail(client, door, error)
         except asyncio.CancelledError:
             if not (client.is_gone or client.is_late):
                 raise
-            await self._give_up(client)
+            late = client.why_cancelled()
+            if late is not None:
+                await _fail(client, door, late)
         except Exception as error:
             logger.error("%s %s failed: %s", client.method, client.path, redact(repr(error)), exc_info=True)
-            await self._fail(client, JackfieldError("something went wrong inside the gateway; its log says more"))
+            await _fail(client, door, JackfieldError("something went wrong inside the gateway; its log says more"))
         finally:
             client.close()
 
@@ -88,39 +82,30 @@ class Root:
         client.close()
         await (await self._control_app())(scope, in_time(receive), send)
 
-    def _handler(self, client: Client) -> Handler:
-        methods = self._routes.get(client.path) or self._door.find(client.path)
-        if methods is None:
-            raise self._door.unknown(client.method, client.path)
-        handler = methods.get("GET" if client.method == "HEAD" else client.method)
-        if handler is None:
-            raise WrongMethod(client.path, client.method, ", ".join(methods))
-        return handler
-
-    async def _fail(self, client: Client, error: JackfieldError) -> None:
-        if client.has_started:
-            return
-        headers: Headers = [(b"content-type", b"application/json")]
-        if error.request_id:
-            headers.append((b"x-request-id", error.request_id.encode()))
-        if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-        if isinstance(error, WrongMethod):
-            headers.append((b"allow", error.allowed.encode()))
-        if error.status == 402:
-            headers.append((b"x-should-retry", b"false"))
-        await client.reply(error.status, headers, self._door.encode_error(error))
-
-    async def _give_up(self, client: Client) -> None:
-        error = client.why_cancelled()
-        if error is not None:
-            await self._fail(client, error)
-
     async def _control_app(self) -> ASGIApp:
         """Built once, in a thread, because its imports take a while; a build that fails is tried anew by the next request."""
         if self._control is None or (self._control.done() and self._control.exception() is not None):
             self._control = asyncio.ensure_future(asyncio.to_thread(self._build_control))
         return await asyncio.shield(self._control)
+
+
+async def _raise(error: JackfieldError, _: Client) -> None:
+    raise error
+
+
+async def _fail(client: Client, door: Door, error: JackfieldError) -> None:
+    if client.has_started:
+        return
+    headers: Headers = [(b"content-type", b"application/json")]
+    if error.request_id:
+        headers.append((b"x-request-id", error.request_id.encode()))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", error.allowed.encode()))
+    if error.status == 402:
+        headers.append((b"x-should-retry", b"false"))
+    await client.reply(error.status, headers, door.encode_error(error))
 
 
 def in_time(receive: Receive, within_s: float = BODY_WITHIN_S) -> Receive:

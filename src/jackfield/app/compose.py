@@ -322,7 +322,7 @@ def _root(house: House) -> Root:
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     return Root(
         Admission(keys, (server.host,), check_hosts=not server.expose),
-        OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at)),
+        [OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at))],
         {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
         lambda: _control(house),
         max_body_bytes=server.max_body_bytes,

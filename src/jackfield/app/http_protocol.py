@@ -60,12 +60,16 @@ class DirectClient:
         "key_name",
         "method",
         "path",
+        "query",
     )
     message_event = _DEAF
 
-    def __init__(self, protocol: "GatewayProtocol", method: str, path: str, is_http11: bool, keep_alive: bool) -> None:
+    def __init__(
+        self, protocol: "GatewayProtocol", method: str, path: str, query: bytes, is_http11: bool, keep_alive: bool
+    ) -> None:
         self.method = method
         self.path = path
+        self.query = query
         self.headers: dict[bytes, bytes] = dict(protocol.headers)
         self.keep_alive = keep_alive
         self.key_name = ""
@@ -264,7 +268,7 @@ class GatewayProtocol(LimitedProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_ends()
-        path = _plain_path(self.url)
+        path, query = _plain_target(self.url)
         parser = self.parser
         if path is None or path.startswith(CONTROL) or parser.should_upgrade():
             self._the_long_way()
@@ -272,7 +276,7 @@ class GatewayProtocol(LimitedProtocol):
         version = parser.get_http_version()
         is_http11 = version == "1.1"
         client = DirectClient(
-            self, parser.get_method().decode("ascii"), path, is_http11, is_http11 and parser.should_keep_alive()
+            self, parser.get_method().decode("ascii"), path, query, is_http11, is_http11 and parser.should_keep_alive()
         )
         current = self.cycle
         self.cycle = client
@@ -318,14 +322,14 @@ class GatewayProtocol(LimitedProtocol):
         self.pipeline.clear()  # what was asked ahead and never begun
 
 
-def _plain_path(url: bytes) -> str | None:
-    """The decoded path of an ordinary target; None for one that is not a plain path (absolute form, `*`)."""
+def _plain_target(url: bytes) -> tuple[str | None, bytes]:
+    """The decoded path of an ordinary target and its raw query; None for one without a plain path (absolute form, `*`)."""
     if not url.startswith(b"/"):
-        return None
-    path = url.partition(b"?")[0]
+        return None, b""
+    path, _, query = url.partition(b"?")
     if b"%" in path:
         path = unquote_to_bytes(path)
-    return path.decode("utf-8", "replace")
+    return path.decode("utf-8", "replace"), query
 
 
 _is_client: type[Client] = DirectClient

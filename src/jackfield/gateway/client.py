@@ -37,14 +37,15 @@ class Answers(Protocol):
 
 
 class Client(Answers, Protocol):
-    """One request and its answer. `method`, `path` (decoded) and `headers` (lower-case names) are settled when it begins,
-    `key_name` when it is admitted.
+    """One request and its answer. `method`, `path` (decoded), `query` (raw, without its mark) and `headers` (lower-case
+    names) are settled when it begins, `key_name` when it is admitted.
 
     A handler that is cancelled because of the client finds `is_gone` (it left) or `is_late` (it dawdled) set.
     """
 
     method: str
     path: str
+    query: bytes
     headers: dict[bytes, bytes]
     key_name: str
     has_started: bool
@@ -98,11 +99,13 @@ class AsgiClient:
         "method",
         "path",
         "patience_s",
+        "query",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, patience_s: float = 600.0) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.patience_s = patience_s
         self.key_name = ""

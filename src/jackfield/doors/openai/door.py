@@ -3,7 +3,6 @@
 People write base URLs with and without `/v1`, and some clients add a second one; all three reach the same routes.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from jackfield.core.errors import JackfieldError, NotFound
@@ -11,14 +10,16 @@ from jackfield.dialects import openai_chat
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.client import Client
+from jackfield.gateway.door import Door, Handler
 
-Handler = Callable[[Client], Awaitable[None]]
 PREFIXES = ("/v1", "", "/v1/v1")
 MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in PREFIXES)
 
 
 class OpenAIDoor:
     """`routes` maps each path to its methods; `find` also knows the one path with a parameter."""
+
+    roots = ("/v1/",)
 
     def __init__(self, chat: ChatCompletions, models: Models) -> None:
         self._models = models
@@ -37,6 +38,10 @@ class OpenAIDoor:
                 return {"GET": partial(self._models.one, model=path[len(prefix) :])}
         return None
 
+    def claims(self, client: Client) -> bool:
+        """Whoever says nothing else is taken for one of OpenAI's clients."""
+        return True
+
     def unknown(self, method: str, path: str) -> JackfieldError:
         """The error for a path that nothing here serves."""
         return NotFound(
@@ -45,3 +50,6 @@ class OpenAIDoor:
         )
 
     encode_error = staticmethod(openai_chat.encode_error)
+
+
+_satisfies: type[Door] = OpenAIDoor

@@ -6,9 +6,11 @@ reach it through the user's browser (DNS rebinding).
 
 import hmac
 from collections.abc import Collection, Mapping
+from urllib.parse import unquote_to_bytes
 
 from jackfield.core.errors import AuthFailed, NotAllowed
 
+KEY_HEADERS = (b"x-api-key", b"x-goog-api-key")
 LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]", b"::1"})
 
 
@@ -20,14 +22,14 @@ class Admission:
         self._hosts = LOOPBACK_HOSTS | {host.lower().encode() for host in hosts}
         self._check_hosts = check_hosts
 
-    def admit(self, headers: Mapping[bytes, bytes], *, is_open: bool = False) -> str:
-        """The name of the key that was shown, "" where none is needed.
+    def admit(self, headers: Mapping[bytes, bytes], query: bytes = b"", *, is_open: bool = False) -> str:
+        """The name of the key that was shown, "" where none is needed. `query` is the raw query string.
 
         Raises AuthFailed for a missing (401) or wrong (403) key, NotAllowed for a foreign host or origin.
         """
         if self._check_hosts:
             self._admit_host(headers)
-        return self._key_name(headers) if self._keys and not is_open else ""
+        return self._key_name(headers, query) if self._keys and not is_open else ""
 
     def _admit_host(self, headers: Mapping[bytes, bytes]) -> None:
         host = headers.get(b"host", b"localhost")
@@ -45,16 +47,26 @@ class Admission:
         if origin == b"null":
             raise NotAllowed("pages without an origin may not use this gateway", code="foreign_origin")
 
-    def _key_name(self, headers: Mapping[bytes, bytes]) -> str:
-        given = headers.get(b"authorization") or headers.get(b"x-api-key")
-        if given is None:
+    def _key_name(self, headers: Mapping[bytes, bytes], query: bytes) -> str:
+        key = shown_key(headers, query)
+        if key is None:
             raise AuthFailed("this gateway asks for a key: send the header Authorization: Bearer KEY")
-        scheme, _, rest = given.partition(b" ")
-        key = rest.strip() if scheme.lower() == b"bearer" else given
         named = [name for name, known in self._keys if hmac.compare_digest(key, known)]
         if not named:
             raise AuthFailed("the key is not one of this gateway's", status=403)
         return named[0]
+
+
+def shown_key(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes | None:
+    """The key in whatever form a client has: Authorization, x-api-key, x-goog-api-key, or `?key=`."""
+    given = headers.get(b"authorization")
+    if given is not None:
+        scheme, _, rest = given.partition(b" ")
+        return rest.strip() if scheme.lower() == b"bearer" else given
+    for name in KEY_HEADERS:
+        if (key := headers.get(name)) is not None:
+            return key
+    return next((unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=")), None)
 
 
 def _without_port(host: bytes) -> bytes:

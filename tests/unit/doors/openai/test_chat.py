@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from jackfield.core.errors import BadRequest, JackfieldError, SlotEmpty
 from jackfield.dialects import openai_chat
-from jackfield.doors.openai.chat import MODEL_MAX_BYTES, ChatCompletions
+from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
+from jackfield.gateway.fields import MODEL_MAX_BYTES
 
 PING = b'[{"role": "user", "content": "ping"}]'
 
