@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from jackfield.core.errors import BadRequest, Malformed, ModelNotFound
+from jackfield.providers.wsl_paths import path_here
 
 QUANT_ORDER = ("Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "Q4_K_S", "Q4_0", "F16", "BF16", "F32")
 MAX_LISTED = 1000
@@ -35,26 +36,32 @@ def resolve_model(name: str, models_dir: str | None) -> Path:
 
     Raises BadRequest for a relative name that leaves `models_dir`, ModelNotFound saying where was looked.
     """
-    written = Path(os.path.expanduser(name))
+    written = path_here(name)
     if written.is_absolute():
         return _existing([written, Path(f"{written}.gguf")], name, str(written.parent))
     if models_dir is None:
         raise BadRequest(
             f"{name!r} is not a whole path and no models_dir is set: give the path, or set models_dir", param="model"
         )
-    folder = Path(os.path.expanduser(models_dir)).absolute()
-    inside = Path(os.path.normpath(folder / written))
-    if folder not in inside.parents:
-        raise BadRequest(
-            f"{name!r} leads out of the models folder: name a file inside it, or give its whole path", param="model"
-        )
+    inside = inside_folder(written, models_dir)
     stem = inside.name.removesuffix(".gguf")
     candidates = [
         inside,
         inside.with_name(f"{stem}.gguf"),
         *(inside.with_name(f"{stem}-{quant}.gguf") for quant in QUANT_ORDER),
     ]
-    return _existing(candidates, name, str(folder))
+    return _existing(candidates, name, str(path_here(models_dir)))
+
+
+def inside_folder(written: Path, models_dir: str) -> Path:
+    """Where a relative path is in `models_dir`, which need not exist. Raises BadRequest for one that leaves it."""
+    folder = path_here(models_dir).absolute()
+    inside = Path(os.path.normpath(folder / written))
+    if folder not in inside.parents:
+        raise BadRequest(
+            f"{str(written)!r} leads out of the models folder: name what is inside it, or give its whole path", param="model"
+        )
+    return inside
 
 
 def _existing(candidates: list[Path], name: str, where: str) -> Path:
@@ -70,7 +77,7 @@ def list_models(models_dir: str | None) -> list[Path]:
     """GGUF models below `models_dir`, sorted; projectors and the later parts of split files left out."""
     if models_dir is None:
         return []
-    found = sorted(_walk(Path(os.path.expanduser(models_dir)), MAX_DEPTH))
+    found = sorted(_walk(path_here(models_dir), MAX_DEPTH))
     return [path for path in found if not path.name.startswith("mmproj") and not _is_later_part(path.stem)][:MAX_LISTED]
 
 

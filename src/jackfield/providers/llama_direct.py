@@ -38,7 +38,7 @@ from jackfield.providers.fit import check_fit
 from jackfield.providers.gguf import list_models, read_facts, resolve_model
 from jackfield.providers.llama_engine import CACHE_TYPES
 from jackfield.providers.local_llama import LLAMA_ALIASES
-from jackfield.providers.wsl_paths import to_wsl
+from jackfield.providers.wsl_paths import path_here
 
 ARGUMENT_MAX_BYTES = 100_000
 """A longer prompt goes through a file: the system takes no longer argument."""
@@ -130,7 +130,7 @@ class LlamaDirect:
         name = _name_of(self._config.model) or self.card.id
         check_fit(request, name, self.card.id, self.capabilities, None)
         try:
-            model = resolve_model(to_wsl(str(self._config.model)), self._models_dir)
+            model = resolve_model(str(self._config.model), self._models_dir)
             warnings = [*self._window_warnings(model), *_not_sent(generation)]
             argv = await self._argv(model, generation, system, warnings)
             with _prompt_arguments(prompt) as last:
@@ -159,7 +159,7 @@ class LlamaDirect:
         """Is the program there, and the model's file? Loads no model."""
         began = perf_counter()
         try:
-            model = resolve_model(to_wsl(str(self._config.model)), self._models_dir)
+            model = resolve_model(str(self._config.model), self._models_dir)
             read_facts(model)
             await self._known_options()
         except JackfieldError as error:
@@ -272,7 +272,7 @@ def _prompt_arguments(prompt: str) -> Iterator[list[str]]:
 
 
 def _name_of(model: str | None) -> str | None:
-    return None if model is None else Path(model).name.removesuffix(".gguf")
+    return None if model is None else path_here(model).name.removesuffix(".gguf")
 
 
 class BitnetDirect(LlamaDirect):

@@ -32,9 +32,10 @@ from jackfield.dialects.openai_chat import ChatQuirks, StreamDecoder, decode_err
 from jackfield.providers.config import merge_generation, read_config
 from jackfield.providers.fit import check_fit
 from jackfield.providers.gguf import GgufFacts, list_models, read_facts, resolve_model
-from jackfield.providers.llama_engine import CACHE_TYPES, Engine, EngineSpec, borrow, give_back, load_binding
+from jackfield.providers.llama_engine import CACHE_TYPES, Engine, EngineSpec, load_binding, loans
 from jackfield.providers.openai_embeddings import decode_embed, encode_embed
 from jackfield.providers.remedies import explain
+from jackfield.providers.wsl_paths import path_here
 
 DEFAULT_CONTEXT = 8192
 _QUIRKS = ChatQuirks(reasoning_field="reasoning_content", extra_fields=("*",))
@@ -110,7 +111,7 @@ class LocalLlama:
         self._generation = generation
         self._wanted = config.model
         self._models_dir = config.models_dir or models_dir
-        self._name = Path(config.model).name.removesuffix(".gguf")
+        self._name = path_here(config.model).name.removesuffix(".gguf")
         self._engine: Engine | None = None
         self._engine_lock = asyncio.Lock()
         self._is_closed = False
@@ -148,7 +149,7 @@ class LocalLlama:
         check_fit(request, self._name, "local", self.capabilities, None)
         try:
             engine = await self._ready_engine()
-            engine.check_room()
+            engine.threads.check_room()
             body, warnings = self._encoded(request)
         except JackfieldError as error:
             raise self._failed(error, "chat") from error.__cause__
@@ -183,7 +184,7 @@ class LocalLlama:
         self._check_model(request.model)
         try:
             engine = await self._ready_engine()
-            engine.check_room()
+            engine.threads.check_room()
             answer = await engine.embed(encode_embed(request, self._name).decode(), self._config.timeout)
             if answer.startswith(_ERROR):
                 raise _refusal(answer)
@@ -220,7 +221,7 @@ class LocalLlama:
         async with self._engine_lock:
             engine, self._engine = self._engine, None
         if engine is not None:
-            await give_back(engine)
+            await loans.give_back(engine)
 
     async def _found(self) -> tuple[Path, GgufFacts]:
         path = await asyncio.to_thread(resolve_model, self._wanted, self._models_dir)
@@ -233,7 +234,7 @@ class LocalLlama:
                     raise NotSupported("this slot was unplugged")
                 load_binding()
                 path, facts = await self._found()
-                self._engine = await borrow(self._spec(path, facts))
+                self._engine = await loans.borrow(self._spec(path, facts))
             return self._engine
 
     def _spec(self, path: Path, facts: GgufFacts) -> EngineSpec:

@@ -1,6 +1,11 @@
-r"""Windows paths and their names inside the Windows Subsystem for Linux: `D:\models\x.gguf` is `/mnt/d/models/x.gguf`. Pure."""
+r"""Windows paths and their names inside the Windows Subsystem for Linux: `D:\models\x.gguf` is `/mnt/d/models/x.gguf`.
 
+Pure but for `path_here`, which asks what system this is.
+"""
+
+import os
 import re
+from pathlib import Path
 
 _DRIVE = re.compile(r"(?P<drive>[A-Za-z]):[\\/](?P<rest>.*)", re.DOTALL)
 _MOUNTED = re.compile(r"/mnt/(?P<drive>[a-z])(?:/(?P<rest>.*))?", re.DOTALL)
@@ -31,3 +36,8 @@ def to_windows(path: str) -> str:
         return path
     rest = (match["rest"] or "").replace("/", "\\")
     return f"{match['drive'].upper()}:\\{rest}"
+
+
+def path_here(path: str) -> Path:
+    r"""A path that a person wrote, `~` opened; a Windows one (`D:\models`) as this machine sees it, unless it is Windows."""
+    return Path(os.path.expanduser(path if os.name == "nt" else to_wsl(path)))

@@ -25,7 +25,7 @@ from jackfield.core.errors import (
 from jackfield.core.events import ChatReply, TextDelta, fold
 from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation, ResponseFormat
-from jackfield.providers import llama_engine
+from jackfield.providers import llama_engine, model_threads
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.testing.tools import FakeTools
 
@@ -68,11 +68,11 @@ async def test_slots_that_want_the_same_share_one_engine() -> None:
     three = [_made() for _ in range(3)]
     replies = await asyncio.gather(*(_reply(provider, _asked("ping")) for provider in three))
     assert [reply.text for reply in replies] == ["pong"] * 3
-    (engine,) = llama_engine._engines.values()
+    (engine,) = llama_engine.loans.engines.values()
     assert engine.users == 3
     for provider in three:
         await provider.aclose()
-    assert not llama_engine._engines
+    assert not llama_engine.loans.engines
 
 
 async def test_nobody_can_reach_the_engine_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ async def test_nobody_can_reach_the_engine_from_outside(monkeypatch: pytest.Monk
 async def test_another_configuration_is_another_engine() -> None:
     one, two = _made(), _made(cache_type_k="q8_0", flash_attention=True, cache_type_v="q8_0")
     assert [(await _reply(provider, _asked("ping"))).text for provider in (one, two)] == ["pong", "pong"]
-    assert len(llama_engine._engines) == 2
+    assert len(llama_engine.loans.engines) == 2
     await one.aclose()
     await two.aclose()
 
@@ -105,7 +105,7 @@ async def test_an_answer_left_early_stops_the_engine_even_in_a_long_prompt() -> 
     assert task.cancelled()
     assert provider._engine is not None
     async with asyncio.timeout(2):
-        while provider._engine._busy:
+        while provider._engine.threads.busy:
             await asyncio.sleep(0.01)
     await provider.aclose()
 
@@ -150,7 +150,7 @@ async def test_an_answer_has_its_time_and_no_more() -> None:
 
 async def test_a_crowd_is_refused(local: LocalLlama, monkeypatch: pytest.MonkeyPatch) -> None:
     await _reply(local, _asked("ping"))
-    monkeypatch.setattr(llama_engine, "MAX_WAITING", -2)
+    monkeypatch.setattr(model_threads, "MAX_WAITING", -2)
     with pytest.raises(Overloaded) as caught:
         await _reply(local, _asked("ping"))
     assert caught.value.retry_after_s == 1.0
@@ -162,7 +162,7 @@ async def test_a_file_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     provider = LocalLlama.create({"model": str(broken)}, TOOLS)
     with pytest.raises(ServiceFailed, match=r"could not load broken\.gguf"):
         await _reply(provider, _asked("ping"))
-    assert not llama_engine._engines
+    assert not llama_engine.loans.engines
     await provider.aclose()
 
 
@@ -180,7 +180,7 @@ async def test_a_probe_loads_nothing_and_names_what_is_wrong(local: LocalLlama) 
     probe = await local.probe()
     assert probe.is_ready
     assert "loads at the first request" in probe.detail
-    assert not llama_engine._engines
+    assert not llama_engine.loans.engines
     missing = await _made(model="absent").probe()
     assert not missing.is_ready
     assert "no GGUF file for 'absent'" in missing.detail

@@ -1,10 +1,16 @@
 """Windows paths inside WSL, there and back."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jackfield.providers.wsl_paths import is_windows_path, is_wsl, to_windows, to_wsl
+from jackfield.core.errors import ModelNotFound
+from jackfield.providers.gguf import resolve_model
+from jackfield.providers.local_llama import LocalLlama
+from jackfield.providers.wsl_paths import is_windows_path, is_wsl, path_here, to_windows, to_wsl
+from jackfield.testing.tools import FakeTools
 
 
 @pytest.mark.behaviour("LOCL-08")
@@ -32,3 +38,14 @@ def test_any_other_path_stays(path: str) -> None:
 def test_a_kernel_of_wsl_says_so() -> None:
     assert is_wsl("Linux version 5.15.153.1-microsoft-standard-WSL2 (gcc ...)")
     assert not is_wsl("Linux version 6.1.0-18-amd64 (debian-kernel@lists.debian.org)")
+
+
+@pytest.mark.behaviour("LOCL-08")
+async def test_a_windows_path_is_seen_where_this_machine_has_it() -> None:
+    assert path_here(r"D:\models\x.gguf") == Path("/mnt/d/models/x.gguf")
+    assert path_here("~/x.gguf") == Path.home() / "x.gguf"
+    with pytest.raises(ModelNotFound, match="in /mnt/q/models"):
+        resolve_model(r"Q:\models\x.gguf", None)
+    provider = LocalLlama.create({"model": r"Q:\models\x.gguf"}, FakeTools(None))
+    assert provider.capabilities.default_model == "x"
+    assert "in /mnt/q/models" in (await provider.probe()).detail
