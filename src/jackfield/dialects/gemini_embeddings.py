@@ -1,6 +1,5 @@
 """Gemini's calls beside generation: embeddings, counting tokens, listing models. Bodies only; pure."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from jackfield.core.requests import EmbedReply, EmbedRequest
 from jackfield.core.usage import Usage
 from jackfield.dialects.gemini_names import MODEL_PREFIX, bare_model
 from jackfield.dialects.json_value import Object
+from jackfield.dialects.vectors import checked_vectors
 
 _encode = msgspec.json.Encoder().encode
 _CHAT = "generateContent"
@@ -82,7 +82,7 @@ def decode_embed(body: bytes, count: int, model: str) -> EmbedReply:
     reply = _read(body, _Batch, "embeddings")
     used = (reply.usageMetadata or {}).get("promptTokenCount")
     tokens = used if isinstance(used, int) else 0
-    return EmbedReply(_checked([item.values for item in reply.embeddings], count), model, Usage(prompt_tokens=tokens))
+    return EmbedReply(checked_vectors([item.values for item in reply.embeddings], count), model, Usage(prompt_tokens=tokens))
 
 
 def encode_predict(request: EmbedRequest) -> bytes:
@@ -100,15 +100,7 @@ def decode_predict(body: bytes, count: int, model: str) -> EmbedReply:
     found = [item.embeddings for item in _read(body, _Predictions, "embeddings").predictions]
     counted = [item.statistics.get("token_count") for item in found]
     tokens = sum(int(number) for number in counted if isinstance(number, int | float))
-    return EmbedReply(_checked([item.values for item in found], count), model, Usage(prompt_tokens=tokens))
-
-
-def _checked(vectors: Sequence[list[float]], count: int) -> tuple[tuple[float, ...], ...]:
-    if len(vectors) != count:
-        raise Malformed(f"{count} inputs were sent but {len(vectors)} vectors came back")
-    if len({len(vector) for vector in vectors}) > 1 or not all(vectors):
-        raise Malformed("the vectors are empty or of unequal length")
-    return tuple(map(tuple, vectors))
+    return EmbedReply(checked_vectors([item.values for item in found], count), model, Usage(prompt_tokens=tokens))
 
 
 def encode_count(body: bytes, model: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.bedrock import Bedrock
+from jackfield.providers.cohere import Cohere
 from jackfield.providers.command_line import command_types
 from jackfield.providers.completion_servers import Kobold, TgiNative
 from jackfield.providers.gemini import Gemini
@@ -32,6 +33,7 @@ def register(registrar: Registrar) -> None:
     for preset in load_presets().values():
         registrar.register(own.get(preset.id) or preset_type(preset))
     registrar.register(Bedrock)
+    registrar.register(Cohere)
     registrar.register(Replicate)
     registrar.register(LiteLLM)
     registrar.register(Gemini)

@@ -10,6 +10,7 @@ import msgspec
 from jackfield.core.errors import Malformed
 from jackfield.core.requests import EmbedReply, EmbedRequest
 from jackfield.core.usage import Usage
+from jackfield.dialects.vectors import checked_vectors
 
 PATH = "embeddings"
 
@@ -44,11 +45,7 @@ def decode_embed(body: bytes, request: EmbedRequest, model: str) -> EmbedReply:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Malformed(f"the embeddings answer is not what it should be: {error}") from None
     ordered = sorted(reply.data, key=lambda item: item.index)
-    vectors = tuple(_floats(item.embedding) for item in ordered)
-    if len(vectors) != len(request.inputs):
-        raise Malformed(f"{len(request.inputs)} inputs were sent but {len(vectors)} vectors came back")
-    if len({len(vector) for vector in vectors}) > 1 or not all(vectors):
-        raise Malformed("the vectors are empty or of unequal length")
+    vectors = checked_vectors([_floats(item.embedding) for item in ordered], len(request.inputs))
     used = reply.usage or _Usage()
     return EmbedReply(vectors, reply.model or model, Usage(prompt_tokens=used.prompt_tokens or used.total_tokens or 0))
 
