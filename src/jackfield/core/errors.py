@@ -25,6 +25,7 @@
     |  |- Unavailable           5xx, refused, unreachable, TLS failure
     |  |- TimedOut              connect, first byte, idle or total limit passed
     |  |- Malformed             the answer breaks its own protocol
+    |  |  `- ToolCallParseError a tool call in it cannot be read
     |  `- StreamBroken          the answer stopped in the middle
     `- ServiceFailed            a process of ours: start failed, crashed, not ready
        |- PortTaken             the port is in use
@@ -201,6 +202,10 @@ class TimedOut(Upstream):
 class Malformed(Upstream):
     default_code = "malformed_answer"
     was_billed = "maybe"
+
+
+class ToolCallParseError(Malformed):
+    default_code = "tool_call_unreadable"
 
 
 class StreamBroken(Upstream):

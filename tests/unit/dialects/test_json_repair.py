@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jackfield.slots.json_answer import json_in
+from jackfield.dialects.json_repair import json_in
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

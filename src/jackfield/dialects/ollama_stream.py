@@ -1,0 +1,156 @@
+"""Ollama streams: lines of JSON to core events and core events to lines.
+
+Knows how a stream begins, goes on and ends; what an answer object means is in ollama_events.py. A tool call goes out whole,
+when its last piece has come, because this dialect has no half calls.
+"""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+import msgspec
+
+from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.events import (
+    Event,
+    Finished,
+    PartEnded,
+    PartStarted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    Verdict,
+    VoiceEnded,
+    VoiceStarted,
+)
+from jackfield.core.messages import ToolCallPart
+from jackfield.core.usage import Usage
+from jackfield.dialects import ndjson
+from jackfield.dialects.json_value import Object
+from jackfield.dialects.ollama_errors import encode_stream_error
+from jackfield.dialects.ollama_events import AnswerReader
+from jackfield.dialects.ollama_reply import answer_end, encode_call, line_object, written_time
+from jackfield.dialects.ollama_request import Form
+
+_encode = msgspec.json.Encoder().encode
+
+
+class StreamDecoder:
+    """Feed the bytes of one stream as they come; any split of them gives the same events.
+
+    An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
+    `model` is told by `Started` where the source names none.
+    """
+
+    def __init__(self, provider: str = "", *, model: str = "") -> None:
+        self._provider = provider
+        self._lines = ndjson.NdjsonDecoder()
+        self._reader = AnswerReader(provider, model)
+        self._failure: JackfieldError | None = None
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes. Raises Malformed, ToolCallParseError, or what an error in the stream maps to."""
+        self._raise_failure()
+        return self._take(self._lines.feed(chunk))
+
+    def finish(self) -> list[Event]:
+        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
+        self._raise_failure()
+        try:
+            events = self._take(self._lines.finish())
+            self._raise_failure()
+        except Malformed:
+            events = []  # half a line: the stream was cut inside it
+        return events + self._reader.end()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _take(self, lines: Iterable[bytes]) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for line in lines:
+                self._reader.take(line_object(line, self._provider), events)
+        except JackfieldError as error:
+            self._failure = error
+            if not events:
+                raise
+        return events
+
+
+class StreamEncoder:
+    """One answer's events as the lines that Ollama's clients read. `id` is not told on this wire.
+
+    `encode` gives b"" for events that have no bytes of their own. After the last event call `end`; after a fault call `error`
+    instead and close: a stream that failed never looks finished. `form` is the call that is answered.
+    """
+
+    def __init__(self, *, id: str, created: int, model: str, include_usage: bool = True, form: Form = "chat") -> None:
+        self._same: Object = {"model": model, "created_at": written_time(created)}
+        self._include_usage = include_usage
+        self._form = form
+        self._usage: Usage | None = None
+        self._calls: dict[int, PartStarted] = {}
+        self._arguments: dict[int, list[str]] = {}
+        self._redacted: set[int] = set()
+
+    def encode(self, event: Event) -> bytes:
+        """Raises ToolCallParseError for a call whose arguments are no JSON object, not even repaired."""
+        match event:
+            case Started() | VoiceStarted() | VoiceEnded() | Verdict():
+                return b""
+            case PartStarted(index):
+                if event.kind == "tool_call":
+                    self._calls[index] = event
+                    self._arguments[index] = []
+                elif event.is_redacted:
+                    self._redacted.add(index)
+                return b""
+            case TextDelta(_, text, logprobs):
+                return self._said(text, {}, {"logprobs": list(logprobs)} if logprobs else {}) if text or logprobs else b""
+            case ReasoningDelta(index, text):
+                return self._said("", {"thinking": text}) if text and index not in self._redacted else b""
+            case ToolCallDelta(index, arguments):
+                self._arguments[index].append(arguments)
+                return b""
+            case PartEnded(index):
+                return self._called(index) if index in self._arguments else b""
+            case UsageReported(usage):
+                self._usage = usage
+                return b""
+            case Finished():
+                return self._finished(event)
+            case _:
+                assert_never(event)
+
+    def end(self) -> bytes:
+        """Nothing: the line that finishes the answer is its end mark."""
+        return b""
+
+    def error(self, error: JackfieldError) -> bytes:
+        """The in-band error. Nothing follows it."""
+        return encode_stream_error(error)
+
+    def restarted(self, discard_chars: int) -> bytes:
+        """A line that says that all text so far, `discard_chars` characters, is void: the answer begins anew after it."""
+        return self._said("", {}, {"jackfield": {"restarted": True, "discard_chars": discard_chars}})
+
+    def _called(self, index: int) -> bytes:
+        started, arguments = self._calls[index], "".join(self._arguments.pop(index))
+        number = list(self._calls).index(index)
+        call = encode_call(ToolCallPart(started.id, started.name, arguments, started.extra), number)
+        return self._said("", {"tool_calls": [call]})
+
+    def _finished(self, event: Finished) -> bytes:
+        usage = self._usage if self._include_usage else None
+        left = event.message_extra if self._form == "chat" else {}
+        return self._said("", left, answer_end(event.reason, event.raw_reason, usage, event.extra))
+
+    def _said(self, text: str, more: Object, top: dict[str, Any] | None = None) -> bytes:
+        if self._form == "chat":
+            said: Object = {"message": {"role": "assistant", "content": text, **more}}
+        else:
+            said = {"response": text, **more}
+        return ndjson.encode(_encode({**self._same, **said, "done": False, **(top or {})}))
