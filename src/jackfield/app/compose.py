@@ -219,6 +219,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
                 secret_store.known_values,
                 walk=_walk_settings(settings),
                 sources=_source_limits(settings),
+                heartbeat_s=settings.server.heartbeat_s,
                 on_hedge=lambda who: metrics.hedges.add(who),
                 first_token_s=routing.first_token_s,
                 pace=PaceSettings(routing.idle_s, routing.min_tokens_per_s, routing.throughput_window_s),

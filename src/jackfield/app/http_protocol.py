@@ -58,6 +58,7 @@ class DirectClient:
         "is_late",
         "keep_alive",
         "key_name",
+        "last_chunk",
         "method",
         "path",
         "query",
@@ -73,6 +74,7 @@ class DirectClient:
         self.headers: dict[bytes, bytes] = dict(protocol.headers)
         self.keep_alive = keep_alive
         self.key_name = ""
+        self.last_chunk = b""
         self.has_started = False
         self.has_ended = False
         self.is_gone = False
@@ -190,6 +192,17 @@ class DirectClient:
         self._finish()
 
     async def start(self, status: int, headers: Headers) -> None:
+        self._begin(status, headers)
+
+    def nudge(self, head: Headers | None, chunk: bytes) -> None:
+        """Sends without waiting; a client that does not read gets nothing more."""
+        if self.has_ended or self.is_gone or self._protocol.flow.write_paused:
+            return
+        if head is not None:
+            self._begin(HTTPStatus.OK, head)
+        self._send(chunk)
+
+    def _begin(self, status: int, headers: Headers) -> None:
         self.has_started = True
         if self._is_http11:
             headers.append((b"transfer-encoding", b"chunked"))
@@ -208,7 +221,11 @@ class DirectClient:
                 self.is_gone = True
                 protocol.transport.abort()  # closing it would wait for the client to read
                 raise TimedOut(f"the client read nothing of its answer for {self._patience_s:g} s") from None
-        protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_http11 else chunk)
+        self._send(chunk)
+
+    def _send(self, chunk: bytes) -> None:
+        self.last_chunk = chunk
+        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_http11 else chunk)
 
     async def end(self, chunk: bytes = b"") -> None:
         if self.is_gone:

@@ -42,6 +42,9 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Further keys that clients may send, by the name that limits and reports know them by."),
     ] = {}
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 32 * 1024 * 1024
+    heartbeat_s: Annotated[
+        float, Meta(ge=0, description="Seconds without a word in a stream after which the client gets a sign of life; 0: none.")
+    ] = 15.0
     shutdown_grace_s: Annotated[float, Meta(ge=0, description="Seconds that running answers get when the gateway stops.")] = (
         10.0
     )

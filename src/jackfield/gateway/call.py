@@ -31,6 +31,7 @@ class Call:
     """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names.
 
     `continues`: the client wants a stream that breaks to be taken up by another source; `said` is then what it has of it.
+    `head_is_out`: the client has the head of a streamed answer, so what goes wrong is told in the stream.
     `key_name` says which of the gateway's keys was shown, "" where none is asked for.
     """
 
@@ -48,6 +49,7 @@ class Call:
         "dispatched_at",
         "fields",
         "first_token_at",
+        "head_is_out",
         "headers",
         "key_name",
         "model",
@@ -91,12 +93,13 @@ class Call:
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
         self.key_name = ""
         self.answering: Callable[[], None] = _nothing
-        self.prompt_bytes = memoryview(fields["messages"]).nbytes if "messages" in fields else 0
+        self.prompt_bytes = memoryview(fields.get(dialect.prompt_field, b"")).nbytes
         self.route: Route | None = None
         self.wishes: Wishes | None = None
         self.attempt = 0
         self.broken: JackfieldError | None = None
         self.continues = False
+        self.head_is_out = False
         self.said: Said | None = None
         self.slot_number: int | None = None
         self.binding: Binding | None = None

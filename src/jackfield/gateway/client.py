@@ -52,6 +52,12 @@ class Client(Answers, Protocol):
     has_ended: bool
     is_gone: bool
     is_late: bool
+    last_chunk: bytes
+    """The last piece of the answer that was written, b"" before there is one."""
+
+    def nudge(self, head: Headers | None, chunk: bytes) -> None:
+        """Sends `chunk` without waiting, after the head of a 200 if one is given; drops it where the client does not read."""
+        ...
 
     async def body(self) -> bytes:
         """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` cancels the handler."""
@@ -85,6 +91,7 @@ class AsgiClient:
         "_body_is_slow",
         "_loop",
         "_max_body_bytes",
+        "_nudging",
         "_receive",
         "_send",
         "_task",
@@ -96,6 +103,7 @@ class AsgiClient:
         "is_gone",
         "is_late",
         "key_name",
+        "last_chunk",
         "method",
         "path",
         "patience_s",
@@ -109,6 +117,8 @@ class AsgiClient:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.patience_s = patience_s
         self.key_name = ""
+        self.last_chunk = b""
+        self._nudging: asyncio.Task[None] | None = None
         self.has_started = False
         self.has_ended = False
         self.is_gone = False
@@ -177,9 +187,31 @@ class AsgiClient:
 
     async def write(self, chunk: bytes) -> None:
         """Sends on at once; waits while the client reads slower than we write."""
+        self.last_chunk = chunk
+        if self._nudging is not None:
+            await self._nudged()
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
+    def nudge(self, head: Headers | None, chunk: bytes) -> None:
+        """Sends without waiting; while an earlier one is still under way nothing more is sent."""
+        if self.has_ended or self._nudging is not None:
+            return
+        self.has_started = True
+        self.last_chunk = chunk
+        self._nudging = self._loop.create_task(self._nudge(head, chunk))
+
+    async def _nudge(self, head: Headers | None, chunk: bytes) -> None:
+        if head is not None:
+            await self._send({"type": "http.response.start", "status": 200, "headers": head})
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def _nudged(self) -> None:
+        if self._nudging is not None:
+            await self._nudging
+            self._nudging = None
+
     async def end(self, chunk: bytes = b"") -> None:
+        await self._nudged()
         self.has_ended = True
         await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
 
@@ -220,5 +252,6 @@ class AsgiClient:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for task in (self._watcher, self._nudging):
+            if task is not None:
+                task.cancel()

@@ -7,6 +7,7 @@ import msgspec
 
 from jackfield.core.errors import JackfieldError
 from jackfield.core.events import ChatReply, Event
+from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 
@@ -42,11 +43,20 @@ class Encoder(Protocol):
 
 
 class DoorDialect(Protocol):
-    """A door's wire format. `name` is compared with a provider's dialect: equal means the bytes pass through."""
+    """A door's wire format. `name` is compared with a provider's dialect: equal means the bytes pass through.
+
+    `prompt_field` holds the conversation. `keep_alive` is an event that clients ignore, b"" if the dialect has none.
+    """
 
     name: str
     path: str
     stream_type: bytes
+    prompt_field: str
+    keep_alive: bytes
+
+    def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
+        """What a body uses that not every source can do."""
+        ...
 
     def fill_in(self, fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
         """Puts a slot's settings into `fields` where the client said nothing about them, under any of their names."""

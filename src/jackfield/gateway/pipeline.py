@@ -17,7 +17,7 @@ import random as randomness
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact_error
@@ -25,6 +25,7 @@ from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.attempt import Begun
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Client
+from jackfield.gateway.heartbeat import Heartbeat
 from jackfield.gateway.pace import Pacer, PaceSettings
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
 from jackfield.gateway.steps.relay import Relay
@@ -39,6 +40,13 @@ Around = Callable[[Call, Answers, Serve], Awaitable[None]]
 """Holds a resolved request, answers it, or lets it go on with what it was given last."""
 CANCELLED, HEDGED = "cancelled", "hedged"
 GIVEN_UP_STATUS = 499
+
+
+class Watcher(Protocol):
+    """Told of each call when it begins and when its books are closed, once each. Must be quick, and never raise."""
+
+    def began(self, call: Call) -> None: ...
+    def ended(self, call: Call) -> None: ...
 
 
 class _Playing:
@@ -88,7 +96,10 @@ class _Playing:
 
 
 class Pipeline:
-    """`known_secrets` are those of this process: no error carries one to a client or into the books."""
+    """`known_secrets` are those of this process: no error carries one to a client or into the books.
+
+    `watcher` is set while somebody listens to what is asked, and None otherwise.
+    """
 
     def __init__(
         self,
@@ -100,15 +111,18 @@ class Pipeline:
         first_token_s: float = 20.0,
         pace: PaceSettings | None = None,
         sources: Limits | None = None,
+        heartbeat_s: float = 15.0,
         on_hedge: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = randomness.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.resolve = resolve
+        self.watcher: Watcher | None = None
         self._books = books
         self._known_secrets = known_secrets
         self._first_token_s = first_token_s
+        self._heartbeat = Heartbeat(heartbeat_s)
         self._walk = Walk(
             walk or WalkSettings(),
             self.close_attempt,
@@ -133,11 +147,17 @@ class Pipeline:
 
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
+        kept = self._heartbeat.keep(call, client) if call.stream else None
         try:
             call.headers, call.key_name = client.headers, client.key_name
             self.resolve(call)
+            if self.watcher is not None:
+                self.watcher.began(call)
             await self._serve(call, Telling(client, call, self.resolve) if wants_telling(call) else client)
         except JackfieldError as error:
+            if call.head_is_out:
+                await self.relay.break_off(call, client, error)
+                return
             self.complete(call, error)
             call.status = error.status
             self.close_books(call, error.code)
@@ -147,17 +167,14 @@ class Pipeline:
             self.close_books(call, CANCELLED)
             raise
         finally:
+            if kept is not None:
+                self._heartbeat.let_go(kept)
             if not call.books_are_closed:  # a fault of ours, on its way to the root's handler
                 call.status = JackfieldError.default_status
                 self.close_books(call, JackfieldError.default_code)
 
     async def _walk_on(self, call: Call, client: Answers) -> None:
-        try:
-            await self._walk.run(call, _Playing(self, client))
-        except JackfieldError as error:
-            if call.said is None:
-                raise
-            await self.relay.break_off(call, client, error)  # nobody goes on with what the client has
+        await self._walk.run(call, _Playing(self, client))
 
     @asynccontextmanager
     async def first_token_limit(self) -> AsyncIterator[None]:
@@ -196,6 +213,8 @@ class Pipeline:
             return
         call.books_are_closed = True
         self._enter(call, outcome)
+        if self.watcher is not None:
+            self.watcher.ended(call)
 
     def _enter(self, call: Call, outcome: str) -> None:
         call.outcome = outcome

@@ -6,6 +6,7 @@ import msgspec
 
 from jackfield.core.errors import JackfieldError
 from jackfield.core.events import ChatReply
+from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.dialects import openai_chat
@@ -21,6 +22,15 @@ class OpenAIChat:
     name = openai_chat.NAME
     path = openai_chat.PATH
     stream_type = b"text/event-stream; charset=utf-8"
+    prompt_field = "messages"
+    keep_alive = b": keep-alive\n\n"
+
+    def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
+        return CapabilityRequirement(
+            tools="tools" in fields,
+            json_mode="response_format" in fields,
+            vision=b'"image_url"' in bytes(fields.get("messages", b"")),
+        )
 
     def fill_in(self, fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
         for name, value in defaults.items():

@@ -71,7 +71,8 @@ class Relay:
         """Sends `chunk`, which was read already, and the rest. Once the head is out only what can be continued is raised."""
         if answer.is_last:
             self._close_books(call, OK)
-        if call.said is None:
+        if not call.head_is_out:
+            call.head_is_out = True
             await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *_headers(call)])
         call.said = answer.said
         try:

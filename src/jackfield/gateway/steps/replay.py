@@ -47,7 +47,8 @@ async def give(call: Call, client: Answers, body: bytes, close_books: CloseBooks
         (b"x-jackfield-overhead-us", b"%d" % int((perf_counter() - call.received_at) * 1e6)),
     ]
     if call.stream:
-        await client.start(200, [(b"content-type", call.dialect.stream_type), *headers])
+        if not call.head_is_out:
+            await client.start(200, [(b"content-type", call.dialect.stream_type), *headers])
         await client.end(body)
     else:
         await client.reply(200, [JSON, *headers], body)

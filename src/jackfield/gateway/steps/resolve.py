@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from jackfield.core.errors import JackfieldError
-from jackfield.core.profiles import CapabilityRequirement
 from jackfield.gateway.call import Call
 from jackfield.gateway.explanation import excluded, excluded_slot, explanation
 from jackfield.gateway.naming import Found, Names, empty
@@ -72,7 +71,7 @@ class Resolve:
         wish = self._plain
         if said is not None or standing.rules:
             call.wishes = wishes = Wishes.parse(said)
-            needs = needs_of(call.fields) if wishes.require_parameters else NOTHING
+            needs = call.dialect.needs(call.fields) if wishes.require_parameters else NOTHING
             wish = Wish(policy=self._policy, wishes=wishes, needs=needs, targets=standing.rules)
         choice = standing.pool.select(wish, self._conversation(call, wish))
         if self.decisions is not None:
@@ -149,7 +148,7 @@ class Resolve:
 
 
 def _opening(call: Call) -> bytes:
-    return bytes(memoryview(call.fields.get("messages", b""))[:OPENING_BYTES])
+    return bytes(memoryview(call.fields.get(call.dialect.prompt_field, b""))[:OPENING_BYTES])
 
 
 def _last_resort(standing: Standing, selection: Selection[Backend]) -> list[Target]:
@@ -159,12 +158,3 @@ def _last_resort(standing: Standing, selection: Selection[Backend]) -> list[Targ
 
 def _nobody(found: Found, selection: Selection[Backend]) -> JackfieldError:
     return refusal(selection) if selection.exclusions else empty(found[0][0])
-
-
-def needs_of(fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
-    """What a chat body uses that not every source can do."""
-    return CapabilityRequirement(
-        tools="tools" in fields,
-        json_mode="response_format" in fields,
-        vision=b'"image_url"' in bytes(fields.get("messages", b"")),
-    )
