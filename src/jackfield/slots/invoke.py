@@ -25,14 +25,7 @@ async def invoke(
     messages: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
     """Raises BadRequest for an unknown mode or nothing to say; otherwise what the adapter raises."""
-    if mode not in MODES:
-        raise BadRequest(f"mode must be one of {', '.join(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}", param="mode")
-    if type(max_tokens) is not int or max_tokens < 0:
-        raise BadRequest(f"max_tokens must be 0 (the model's own limit) or more, got {max_tokens!r}", param="max_tokens")
-    if not text and not messages:
-        raise BadRequest("there is nothing to ask: give text or messages", param="text")
-    if mode == "auto":
-        mode = "embed" if slot.spec is not None and slot.spec.role == "embed" else "generate"
+    mode = checked_mode(slot, text, mode=mode, max_tokens=max_tokens, messages=messages)
     head = {"slot": int(slot.number), "name": slot.name, "mode": mode, "provider": adapter.provider_id}
     if mode == "embed":
         vector = await adapter.embed(text or _joined(messages or ()))
@@ -47,6 +40,19 @@ async def invoke(
         "latency_ms": completion.latency_ms,
         "request_id": completion.request_id,
     }
+
+
+def checked_mode(slot: Slot, text: str, *, mode: str, max_tokens: int, messages: Sequence[Mapping[str, Any]] | None) -> str:
+    """ "generate" or "embed". Raises BadRequest as `invoke`."""
+    if mode not in MODES:
+        raise BadRequest(f"mode must be one of {', '.join(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}", param="mode")
+    if type(max_tokens) is not int or max_tokens < 0:
+        raise BadRequest(f"max_tokens must be 0 (the model's own limit) or more, got {max_tokens!r}", param="max_tokens")
+    if not text and not messages:
+        raise BadRequest("there is nothing to ask: give text or messages", param="text")
+    if mode == "auto":
+        return "embed" if slot.spec is not None and slot.spec.role == "embed" else "generate"
+    return mode
 
 
 def _request(text: str, max_tokens: int, messages: Sequence[Mapping[str, Any]] | None) -> ChatRequest:

@@ -133,6 +133,23 @@ class Plugger:
             raise
         return {number: ready[number] for number in wanted}
 
+    async def hosts_to_allow(self, draft: SlotSpec) -> frozenset[str]:
+        """Hosts off this machine that plugging `draft` needs a person's consent for; empty where no consent would help.
+
+        Connects to nothing and leaves nothing behind. Raises ProviderNotFound, BadRequest, AuthFailed, MissingExtra.
+        """
+        async with AsyncExitStack() as undo:
+            spec, names = await asyncio.to_thread(self.seal, draft, "draft")
+            for name in names:
+                undo.push_async_callback(asyncio.to_thread, self._secrets.delete, name)
+            made = self._bench.make(self.settled(spec))
+            undo.push_async_callback(made.live.aclose)
+            mode = self._gate.mode
+            if mode is OperatingMode.AIRGAPPED or (self._mode_is_fixed and mode is not OperatingMode.BURST):
+                return frozenset()
+            return _hosts_outside(made.info) - self._gate.consents.get(made.info.id, frozenset())
+        raise AssertionError  # the block above returns or raises
+
     def seal(self, draft: SlotSpec, label: str) -> tuple[SlotSpec, list[str]]:
         """`draft` with references for its secrets, which are stored as `label/KEY`, and the names of those.
 
@@ -190,7 +207,7 @@ class Plugger:
         raise AssertionError  # the block above returns or raises
 
     async def _admit(self, info: ProviderInfo, consent: bool, undo: AsyncExitStack) -> None:
-        hosts = frozenset(bare_host(host) for host in info.hosts if not is_on_this_machine(host))
+        hosts = _hosts_outside(info)
         if not hosts:
             return
         shown = " and ".join(sorted(hosts))
@@ -306,6 +323,10 @@ def is_on_this_machine(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _hosts_outside(info: ProviderInfo) -> frozenset[str]:
+    return frozenset(bare_host(host) for host in info.hosts if not is_on_this_machine(host))
 
 
 def _free_name(wanted: str, taken: Collection[str]) -> str:

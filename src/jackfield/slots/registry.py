@@ -219,6 +219,10 @@ class ProviderRegistry:
         await self._configs.keep(ready)
         return True
 
+    async def hosts_to_allow(self, provider_id: str, config: Mapping[str, Any] | None, model: str | None = None) -> list[str]:
+        """Where `plug` would send prompts that nobody allowed yet. Connects to nothing; raises as the making of a provider."""
+        return sorted(await self._plugger.hosts_to_allow(self._configs.draft(provider_id, config, model, None, None)))
+
     async def plug_set(
         self, wanted: Mapping[Any, Mapping[str, Any]], *, consented: Iterable[str] = (), actor: str = "settings"
     ) -> tuple[Slot, ...]:
