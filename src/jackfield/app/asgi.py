@@ -24,7 +24,9 @@ CONTROL = "/control/"
 
 
 class Root:
-    """`extra_routes` are paths outside any dialect (/health, /status). `build_control` makes the control door's ASGI app."""
+    """`extra_routes` are paths outside any dialect (/health, /status). `build_control` makes the control door's ASGI app,
+    `build_websocket` the one that every WebSocket goes to; without it none is served.
+    """
 
     def __init__(
         self,
@@ -35,19 +37,22 @@ class Root:
         *,
         max_body_bytes: int,
         patience_s: float,
+        build_websocket: Callable[[], ASGIApp] | None = None,
     ) -> None:
         self._admission = admission
         self._doors = Doors(doors, extra_routes)
         self._first = doors[0]
         self._build_control = build_control
         self._control: asyncio.Future[ASGIApp] | None = None
+        self._build_websocket = build_websocket
+        self._websocket: ASGIApp | None = None
         self.max_body_bytes = max_body_bytes
         self.patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any ASGI server's way in."""
         if scope["type"] != "http":
-            await _decline(scope, receive, send)
+            await self._pass_to_websocket(scope, receive, send)
             return
         client = AsgiClient(scope, receive, send, self.max_body_bytes, self.patience_s)
         if scope["path"].startswith(CONTROL):
@@ -81,6 +86,15 @@ class Root:
     async def _pass_to_control(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         client.close()
         await (await self._control_app())(scope, in_time(receive), send)
+
+    async def _pass_to_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """That door checks credentials itself, before it accepts."""
+        if scope["type"] != "websocket" or self._build_websocket is None:
+            await _decline(scope, receive, send)
+            return
+        if self._websocket is None:
+            self._websocket = self._build_websocket()
+        await self._websocket(scope, receive, send)
 
     async def _control_app(self) -> ASGIApp:
         """Built once, in a thread, because its imports take a while; a build that fails is tried anew by the next request."""

@@ -321,14 +321,23 @@ def _root(house: House) -> Root:
     keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
     chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
+    admission = Admission(keys, (server.host,), check_hosts=not server.expose)
     return Root(
-        Admission(keys, (server.host,), check_hosts=not server.expose),
+        admission,
         [OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at))],
         {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
         lambda: _control(house),
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,
+        build_websocket=lambda: _websocket(house, admission),
     )
+
+
+def _websocket(house: House, admission: Admission) -> ASGIApp:
+    """Imported here because most runs are never asked for a WebSocket."""
+    from jackfield.app.sockets import websocket_door
+
+    return websocket_door(house, admission)
 
 
 def _control(house: House) -> Any:

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jackfield import __version__
+from jackfield.gateway.masking import masked_config
 
 if TYPE_CHECKING:
     from jackfield.app.compose import House
@@ -33,8 +34,14 @@ async def status_facts(house: "House") -> dict[str, Any]:
         "mode": str(house.gate.mode),
         "models_loaded": len(plugged),
         "slots": slots,
+        "backends": backend_status(house),
         "hardware": hardware(house),
     }
+
+
+def backend_status(house: "House") -> dict[str, Any]:
+    """Every backend and the sums over them, without any secret that a source let slip."""
+    return masked_config(house.backends.get_backend_status_report(), house.secrets.known_values())
 
 
 def hardware(house: "House") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 
@@ -78,12 +79,14 @@ def _announce(house: House, on_ready: OnReady) -> None:
 
 
 def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
-    """How uvicorn is run: httptools, no log line a request, no lifespan. Whoever serves sets `app`."""
+    """How uvicorn is run: httptools, no log line a request, no lifespan, WebSockets uncompressed. Whoever serves sets `app`."""
     return uvicorn.Config(
         app=lambda *_: None,
         loop="auto",
         http=GatewayProtocol,
-        ws="none",
+        ws=cast("Any", websocket_protocol),
+        ws_max_size=server.max_body_bytes,
+        ws_per_message_deflate=False,
         interface="asgi3",
         lifespan="off",
         access_log=False,
@@ -93,6 +96,13 @@ def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, round(server.shutdown_grace_s)),
         backlog=2048,
     )
+
+
+def websocket_protocol(*args: Any, **kwargs: Any) -> asyncio.Protocol:
+    """Uvicorn asks for one a connection; what it takes is loaded with the first."""
+    from jackfield.app.websocket_protocol import GatewayWebSocket
+
+    return GatewayWebSocket(*args, **kwargs)
 
 
 def check_exposure(server: ServerSettings) -> None:
