@@ -25,8 +25,17 @@ from jackfield.dialects.json_value import (
 )
 
 _decode = msgspec.json.Decoder().decode
-_GENERATION = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences")
-_NAMED = frozenset((*_GENERATION, "messages", "model", "system", "tools", "tool_choice", "stream", "metadata"))
+GENERATION_NAMES = {
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop": "stop_sequences",
+}
+SETTINGS = "jackfield"
+"""A field of ours: settings of a slot, by their canonical names, that this dialect has no field for."""
+_GENERATION = tuple(GENERATION_NAMES.values())
+_NAMED = frozenset((*_GENERATION, SETTINGS, "messages", "model", "system", "tools", "tool_choice", "stream", "metadata"))
 _BUDGET_EFFORTS = ((2048, "low"), (8192, "medium"))
 
 
@@ -40,7 +49,8 @@ def decode_request(fields: Mapping[str, msgspec.Raw], *, wants_max_tokens: bool 
     values = {name: value for name, value in values.items() if value is not None}
     if wants_max_tokens and "max_tokens" not in values:
         raise missing("max_tokens")
-    given = {name: values[name] for name in _GENERATION if name in values}
+    given = {**read_object(values.get(SETTINGS, {}), SETTINGS)}
+    given |= {name: values[name] for name in _GENERATION if name in values}
     choice, is_parallel = _tool_choice(values.get("tool_choice"))
     if is_parallel is not None:
         given["parallel_tool_calls"] = is_parallel

@@ -31,6 +31,7 @@ from jackfield.dialects.anthropic_messages_usage import encode_usage
 from jackfield.dialects.json_value import Object
 
 _encode = msgspec.json.Encoder().encode
+PING_EVENT = sse.encode(b'{"type":"ping"}', "ping")
 STOP_EVENT = sse.encode(b'{"type":"message_stop"}', "message_stop")
 _Waiting = PartStarted | TextDelta | ReasoningDelta | ToolCallDelta | PartEnded
 
@@ -73,6 +74,10 @@ class StreamEncoder:
                 return b""
             case _:
                 assert_never(event)
+
+    def restarted(self, discard_chars: int) -> bytes:
+        """A ping, which every client skips, whose field `jackfield` says that all text so far is void: discard it."""
+        return _event("ping", jackfield={"restarted": True, "discard_chars": discard_chars})
 
     def end(self) -> bytes:
         """The end mark."""

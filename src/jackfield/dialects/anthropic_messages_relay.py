@@ -32,11 +32,12 @@ _decode = msgspec.json.Decoder().decode
 class StreamRelay:
     """`feed` every chunk and send on what it returns; `finish` once upstream has ended; then read the attributes.
 
-    `has_content` turns true with the first block or delta: the point after which a fault can no longer be hidden. `error` is
-    the first in-band error, or Malformed for an event that cannot be read; its bytes are passed on like all others.
+    `has_content` turns true with the first block or delta: the point after which a fault can no longer be hidden. `pieces`
+    counts the events with any; pings, empty starts and ends are none. `error` is the first in-band error, or Malformed for an
+    event that cannot be read; its bytes are passed on like all others.
     """
 
-    __slots__ = ("_counts", "_provider", "_tail", "done", "error", "finished", "has_content", "usage")
+    __slots__ = ("_counts", "_provider", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool = True, provider: str = "") -> None:
         self._provider = provider
@@ -46,6 +47,7 @@ class StreamRelay:
         self.done = False
         self.finished = False
         self.has_content = False
+        self.pieces = 0
         self.error: JackfieldError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -69,6 +71,7 @@ class StreamRelay:
 
     def _inspect(self, event: bytes, *, is_whole: bool) -> None:
         if self.has_content and event.startswith(_DELTA) and _is_readable(event[_DATA_AT:]):
+            self.pieces += 1
             return
         decoder = SseDecoder()
         for item in (*decoder.feed(event), *decoder.finish()):
@@ -93,9 +96,10 @@ class StreamRelay:
             value = {"error": value}
         match kind:
             case "content_block_start":
-                self.has_content = self.has_content or _says_something(value.get("content_block"))
+                if _says_something(value.get("content_block")):
+                    self._note_content()
             case "content_block_delta":
-                self.has_content = True
+                self._note_content()
             case "message_start":
                 message = value.get("message")
                 self._count(message.get("usage") if isinstance(message, dict) else None)
@@ -106,6 +110,10 @@ class StreamRelay:
             case "message_stop":
                 self.done = self.finished = True
         self.error = self.error or in_band_error(value, provider=self._provider)
+
+    def _note_content(self) -> None:
+        self.has_content = True
+        self.pieces += 1
 
     def _count(self, usage: Any) -> None:
         if isinstance(usage, dict):

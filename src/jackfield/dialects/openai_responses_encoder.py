@@ -119,6 +119,18 @@ class StreamEncoder:
             case _:
                 assert_never(event)
 
+    def restarted(self, discard_chars: int) -> bytes:
+        """One more `in_progress` whose field `jackfield` says that all text so far is void; the closing event leaves it out."""
+        for part in self._open.values():
+            if part.started.kind == "text":
+                part.words.clear()
+                part.logprobs.clear()
+        for item in self._output:
+            if item["type"] == "message":
+                item["content"] = [_emptied(content) for content in item["content"]]
+        told = {"restarted": True, "discard_chars": discard_chars}
+        return self._event("response.in_progress", response=self._frame, jackfield=told)
+
     def end(self) -> bytes:
         """The closing event, which holds the whole answer."""
         reason: FinishReason = self._finished.reason if self._finished else "other"
@@ -247,6 +259,10 @@ class StreamEncoder:
         for _, item in other_items(Message("assistant", extra=event.message_extra)):
             told += self._add_item(item) + self._item_done(len(self._output) - 1, item)
         return told
+
+
+def _emptied(content: Object) -> Object:
+    return {**content, "text": "", "annotations": [], "logprobs": []} if content.get("type") == "output_text" else content
 
 
 def _content(part: _Open) -> Object:

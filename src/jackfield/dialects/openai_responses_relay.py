@@ -38,11 +38,12 @@ def splice_request(fields: Mapping[str, msgspec.Raw], *, model: str | None, stre
 class StreamRelay:
     """`feed` every chunk and send on what it returns; `finish` once upstream has ended; then read the attributes.
 
-    `has_content` turns true with the first words or tool call; `error` is the first error in the stream, or Malformed for an
-    event that cannot be read. There is no end mark: `done` and `finished` come with the closing event.
+    `has_content` turns true with the first words or tool call; `pieces` counts the events with any. `error` is the first error
+    in the stream, or Malformed for an event that cannot be read. There is no end mark: `done` and `finished` come with the
+    closing event.
     """
 
-    __slots__ = ("_provider", "_sse", "done", "error", "finished", "has_content", "usage")
+    __slots__ = ("_provider", "_sse", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool = True, provider: str = "") -> None:
         self._provider = provider
@@ -51,6 +52,7 @@ class StreamRelay:
         self.done = False
         self.finished = False
         self.has_content = False
+        self.pieces = 0
         self.error: JackfieldError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -79,8 +81,9 @@ class StreamRelay:
                     f"the stream holds an event that cannot be read: {error}", provider=self._provider or None
                 )
             return
-        if not self.has_content and kind not in _SILENT:
-            self.has_content = kind.endswith(_SAID) or _is_call(seen.item)
+        if kind not in _SILENT and (kind.endswith(_SAID) or _is_call(seen.item)):
+            self.has_content = True
+            self.pieces += 1
 
     def _read(self, kind: str, value: dict[str, Any]) -> None:
         if kind == "error" or "response" not in value:

@@ -10,6 +10,7 @@ import contextlib
 import msgspec
 
 from jackfield.core.contracts import (
+    CountsTokens,
     Embeds,
     ListsModels,
     PassesThrough,
@@ -61,6 +62,7 @@ class LiveProvider:
         "answers",
         "capabilities",
         "card",
+        "counts_tokens",
         "embeds",
         "in_flight",
         "info",
@@ -84,6 +86,7 @@ class LiveProvider:
         self.pass_through = provider if isinstance(provider, PassesThrough) else None
         self.lists_models = provider if isinstance(provider, ListsModels) else None
         self.probes = provider if isinstance(provider, Probes) else None
+        self.counts_tokens = provider if isinstance(provider, CountsTokens) else None
         self.embeds = provider if isinstance(provider, Embeds) else None
         self.reranks = provider if isinstance(provider, Reranks) else None
         stated = getattr(provider, "capabilities", None)

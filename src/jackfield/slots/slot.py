@@ -39,6 +39,7 @@ class Binding:
 
     __slots__ = (
         "capabilities",
+        "counts_tokens",
         "default_fields",
         "dialect",
         "embeds",
@@ -66,6 +67,7 @@ class Binding:
         self.pass_through = live.pass_through
         self.lists_models = live.lists_models
         self.probes = live.probes
+        self.counts_tokens = live.counts_tokens
         self.embeds = live.embeds
         self.reranks = live.reranks
         self.metrics = live.metrics

@@ -188,3 +188,17 @@ def test_a_refusal_is_text_and_a_part_without_a_form_is_left_out() -> None:
     value = msgspec.json.decode(encode_reply(ChatReply(Message("assistant", parts), "m", "content_filter"), id="x"))
     assert value["content"] == [{"type": "text", "text": "no"}]
     assert value["usage"]["input_tokens"] == value["usage"]["output_tokens"] == 0
+
+
+def test_a_restart_is_a_ping_that_says_so_and_the_official_client_reads_on() -> None:
+    encoder = StreamEncoder(id="msg_1", model="m")
+    begun: list[Event] = [Started("m"), PartStarted(0, "text"), TextDelta(0, "wrong")]
+    rest: list[Event] = [TextDelta(0, "right"), PartEnded(0), Finished("stop")]
+    mark = encoder.restarted(5)
+    assert msgspec.json.decode(mark.partition(b"data: ")[2]) == {
+        "type": "ping",
+        "jackfield": {"restarted": True, "discard_chars": 5},
+    }
+    stream = b"".join(map(encoder.encode, begun)) + mark + b"".join(map(encoder.encode, rest)) + encoder.end()
+    assert [block.model_dump()["text"] for block in accumulated(stream).content] == ["wrongright"]
+    assert decoded(stream).message.text == "wrongright"

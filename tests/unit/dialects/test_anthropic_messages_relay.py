@@ -31,6 +31,15 @@ def test_content_begins_with_the_first_delta_or_call() -> None:
     assert other.has_content
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_pieces_count_the_events_with_content_however_they_are_cut(size: int) -> None:
+    stream = START + OPEN + SAID * 3 + b'event: ping\ndata: {"type":"ping"}\n\n' + CALL + SAID + STOP + END
+    relay = StreamRelay()
+    for at in range(0, len(stream), size):
+        relay.feed(stream[at : at + size])
+    assert relay.pieces == 5
+
+
 def test_the_reason_finishes_and_the_stop_ends() -> None:
     relay = StreamRelay()
     relay.feed(START + OPEN + SAID + STOP)
