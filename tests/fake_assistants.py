@@ -9,11 +9,14 @@ from jackfield.providers.command_line import OWN_COMMAND
 from jackfield.providers.command_rows import command_rows
 
 BRAIN = """
-import json, re, sys, time
+import json, os, re, sys, time
 asked = sys.stdin.read().strip() if "--version" not in sys.argv else ""
 if "--version" in sys.argv:
     print("1.2.3 (a fake)")
     sys.exit()
+if "--help" not in sys.argv:
+  with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "asked"), "a") as told:
+    print(json.dumps(sys.argv), file=told)
 last = asked.rpartition("User: ")[2].partition("\\n\\nAssistant:")[0]
 count = re.search(r"[Cc]ount to (\\d+)", last)
 text = ", ".join(map(str, range(1, int(count[1]) + 1))) if count else "pong"

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,8 +11,6 @@ import pytest
 pytest.importorskip("mcp")
 pytest.importorskip("websockets")
 
-from websockets.asyncio.server import ServerConnection, serve
-
 from jackfield.providers.human import Human
 from jackfield.providers.hybrid import Hybrid
 from jackfield.providers.mcp_tool import McpTool
@@ -22,20 +18,7 @@ from jackfield.providers.websocket import WebSocketSource
 from jackfield.testing.conformance import check_provider
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
-
-MCP_SERVER = """
-import re
-from mcp.server import MCPServer
-
-server = MCPServer("fake")
-
-@server.tool()
-def generate(prompt: str) -> str:
-    count = re.search(r"[Cc]ount to (\\d+)", prompt)
-    return ", ".join(map(str, range(1, int(count[1]) + 1))) if count else "pong"
-
-server.run()
-"""
+from provider_cases import MCP_SERVER, fake_socket, spoken
 
 
 @pytest.fixture
@@ -45,23 +28,10 @@ async def tools() -> AsyncIterator[FakeTools]:
         yield made
 
 
-def spoken(prompt: str) -> list[str]:
-    count = re.search(r"[Cc]ount to (\d+)", prompt)
-    text = ", ".join(map(str, range(1, int(count[1]) + 1))) if count else "pong"
-    return re.findall(r"\S+\s*", text)
-
-
 @pytest.fixture
 async def socket_url() -> AsyncIterator[str]:
-    async def answer(connection: ServerConnection) -> None:
-        asked = json.loads(await connection.recv())
-        for word in spoken(asked["prompt"]):
-            await connection.send(json.dumps({"type": "chunk", "content": word}))
-        await connection.send(json.dumps({"type": "complete"}))
-        await connection.wait_closed()
-
-    async with serve(answer, "127.0.0.1", 0) as server:
-        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+    async with fake_socket() as socket:
+        yield socket.url
 
 
 async def test_a_tool_keeps_every_law(tools: FakeTools, tmp_path: Path) -> None:

@@ -1,52 +1,31 @@
 """Every provider keeps every law: each preset row against a fake upstream, the scripted player, and the engine in process."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from fake_assistants import fake_assistant, fake_llama
 from jackfield.core.contracts import Provider
 from jackfield.providers.command_line import command_types
-from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.openai_compatible import preset_type
-from jackfield.providers.presets import load_presets
 from jackfield.providers.registry import load_registrar
 from jackfield.providers.scripted import Scripted
 from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
-from jackfield.testing.fake_anthropic import FakeAnthropic
-from jackfield.testing.fake_bedrock import FakeBedrock
-from jackfield.testing.fake_completion import FakeKobold, FakeTgi
-from jackfield.testing.fake_gemini import FakeGemini
-from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
+from provider_cases import CANARY, COMMANDS, DEMO_MODEL, DIRECT, NATIVE, PRESETS
 
-CANARY = "canary-5f1d0c9e7b3a4c2d"
-PRESETS = load_presets()
-DEMO_MODEL = Path(__file__).parents[2] / "src/jackfield/app/demo/tiny-llm.gguf"
-EMBED_MODEL = Path(__file__).parents[1] / "models/tiny-embed.gguf"
 SCRIPT = [
     {"match": "^ping$", "text": "pong"},
     {"match": "count to 20", "text": ", ".join(map(str, range(1, 21)))},
     {"match": "weather", "tool_calls": [{"name": "get_weather", "arguments": {"city": "Paris"}}], "times": 2},
     {"match": "weather", "text": "The weather in Paris is sunny."},
 ]
-NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
-    "anthropic": (FakeAnthropic, {"model": "claude-fake-1"}),
-    "bedrock": (FakeBedrock, {"model": "fake-model"}),
-    "gemini": (FakeGemini, {}),
-    "kobold": (FakeKobold, {}),
-    "tgi-native": (FakeTgi, {}),
-    "vertex": (FakeGemini, {"project": "a-project"}),
-}
-"""By id: its fake, and what its config needs beside address and key."""
-COMMANDS = [kind.card.id for kind in command_types()]
 ELSEWHERE = ("tei", "mcp", "websocket", "hybrid", "human", "replicate", "litellm")
 """Covered in test_other_sources.py, and tei, which does not chat, in tests/unit/providers/test_tei.py."""
-DIRECT = {kind.card.id: kind for kind in (LlamaDirect, BitnetDirect)}
 
 
 @pytest.fixture
@@ -70,7 +49,7 @@ async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
         await check_provider(lambda: kind.create(config, tools), upstream=fake, canary=CANARY)
 
 
-@pytest.mark.behaviour("PROV-28", "PROV-32", "PROV-33")
+@pytest.mark.behaviour("PROV-28", "PROV-29", "PROV-32", "PROV-33")
 @pytest.mark.parametrize("id_", sorted(NATIVE))
 async def test_every_native_provider_keeps_every_law(id_: str, tools: FakeTools) -> None:
     fake_of, more = NATIVE[id_]

@@ -111,7 +111,7 @@ class CommandLine:
             system, prompt = None, f"{system}\n\n{prompt}"
         argv = self._argv(model, system, prompt)
         stdin = prompt.encode(errors="replace") if self._row.prompt == "stdin" else b""
-        warnings = _not_passed_on(request.generation)
+        warnings = not_passed_on(request.generation, "the program")
         self._check_gate()
         try:
             async with running(
@@ -209,10 +209,12 @@ def _refuse_what_is_not_text(request: ChatRequest, provider: str) -> None:
         raise BadRequest("messages hold no text", provider=provider, param="messages")
 
 
-def _not_passed_on(generation: Generation) -> list[str]:
-    """Warnings for what a command line has no place for."""
-    said = [name for name in Generation.__struct_fields__ if getattr(generation, name) is not None]
-    return [f"{name} is not passed on: the program has no setting for it" for name in said]
+def not_passed_on(generation: Generation, asked: str, known: str = "") -> list[str]:
+    """Warnings for settings that `asked` ("the program") has no place for: all but those that `known` has as {name}."""
+    said = [
+        name for name in Generation.__struct_fields__ if getattr(generation, name) is not None and f"{{{name}}}" not in known
+    ]
+    return [f"{name} is not passed on: {asked} has no setting for it" for name in said]
 
 
 def _own_row(config: CommandConfig) -> CommandRow:

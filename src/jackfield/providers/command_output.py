@@ -19,10 +19,11 @@ ERROR_MAX_CHARS = 400
 
 
 class Pieces:
-    """Text and reasoning, in the order in which they come, as parts of one answer."""
+    """Text and reasoning, in the order in which they come, as parts of one answer. `warnings` are told when it begins."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, warnings: Sequence[str] = ()) -> None:
         self.model = model
+        self._warnings = warnings
         self.usage: Usage | None = None
         self._has_started = False
         self._open: str | None = None
@@ -52,7 +53,7 @@ class Pieces:
     def _start(self) -> Iterator[Event]:
         if not self._has_started:
             self._has_started = True
-            yield Started(self.model)
+            yield Started(self.model, extra={"warnings": list(self._warnings)} if self._warnings else {})
 
     def _turn_to(self, kind: Any) -> Iterator[Event]:
         yield from self._start()
@@ -104,9 +105,9 @@ class TextOutput:
 class LineOutput:
     """JSON lines. `finish` raises StreamBroken where no line said anything."""
 
-    def __init__(self, rules: Sequence[LineRule], model: str, provider: str) -> None:
+    def __init__(self, rules: Sequence[LineRule], model: str, provider: str, warnings: Sequence[str] = ()) -> None:
         self._rules = rules
-        self._pieces = Pieces(model)
+        self._pieces = Pieces(model, warnings)
         self._provider = provider
         self._has_result = False
 

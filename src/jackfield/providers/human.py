@@ -30,7 +30,7 @@ from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
-from jackfield.providers.command_line import asked_of
+from jackfield.providers.command_line import asked_of, not_passed_on
 from jackfield.providers.command_output import Pieces
 from jackfield.providers.config import read_config
 from jackfield.providers.fit import check_fit
@@ -102,21 +102,21 @@ class Human:
         question = self._question(system, prompt)
         told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[question.id] = (question, told)
-        events = self._events(told)
+        events = self._events(told, not_passed_on(request.generation, "a person"))
         try:
             yield events
         finally:
             self._waiting.pop(question.id, None)
             await events.aclose()
 
-    async def _events(self, told: asyncio.Future[str]) -> AsyncGenerator[Event, None]:
+    async def _events(self, told: asyncio.Future[str], warnings: list[str]) -> AsyncGenerator[Event, None]:
         try:
             async with asyncio.timeout(self._config.deadline):
                 text = await told
         except TimeoutError:
             within_s = self._config.deadline
             raise TimedOut(f"nobody answered within {within_s:g} s", provider=self.card.id, code="nobody_answered") from None
-        pieces = Pieces(self._config.name)
+        pieces = Pieces(self._config.name, warnings)
         pieces.usage = Usage(extra={"cost_msat": self._config.price_msat})
         for event in (*pieces.text(text), *pieces.end()):
             yield event

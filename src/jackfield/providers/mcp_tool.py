@@ -5,7 +5,7 @@ is kept for a slot, by a task of its own, since the SDK's contexts must be left 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,7 +17,7 @@ from jackfield.core.errors import AuthFailed, BadRequest, JackfieldError, Malfor
 from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest
-from jackfield.providers.command_line import asked_of, environ_of
+from jackfield.providers.command_line import asked_of, environ_of, not_passed_on
 from jackfield.providers.command_output import Pieces
 from jackfield.providers.config import read_config
 from jackfield.providers.fit import check_fit
@@ -109,7 +109,8 @@ class McpTool:
         except JackfieldError as error:
             error.provider = error.provider or self.card.id
             raise
-        yield _events(_text_of(result), model or self._config.tool or self.card.id)
+        warnings = not_passed_on(request.generation, "the tool")
+        yield _events(_text_of(result), model or self._config.tool or self.card.id, warnings)
 
     async def probe(self) -> ProbeResult:
         """Is the server there, and does it have the tool? Calls no tool."""
@@ -163,10 +164,11 @@ class McpTool:
 
 
 class _Session:
-    """An open session; a task of its own holds it. `tools` are the server's, by name."""
+    """An open session; a task of its own holds it. `tools` are the server's, by name; `status` is its last answer's."""
 
     def __init__(self) -> None:
         self.tools: tuple[str, ...] = ()
+        self.status: int | None = None
         self._client: Client | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leave = asyncio.Event()
@@ -218,7 +220,7 @@ class _Session:
 
     async def _hold(self, config: McpConfig, tools: ProviderTools, key: str | None) -> None:
         try:
-            async with asyncio.timeout(CONNECT_WITHIN_S) as limit, _client(config, tools, key) as client:
+            async with asyncio.timeout(CONNECT_WITHIN_S) as limit, _client(config, tools, key, self._note) as client:
                 listed = await client.list_tools()
                 limit.reschedule(None)
                 self.tools = tuple(tool.name for tool in listed.tools)
@@ -227,12 +229,17 @@ class _Session:
                 await self._leave.wait()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a task's outermost handler: whoever waits is told
             if not self._ready.done():
-                self._ready.set_exception(_failure(error))
+                self._ready.set_exception(_failure(error, self.status))
                 self._ready.exception()
+
+    def _note(self, status: int) -> None:
+        self.status = status
 
 
 @asynccontextmanager
-async def _client(config: McpConfig, tools: ProviderTools, key: str | None) -> AsyncIterator["Client"]:
+async def _client(
+    config: McpConfig, tools: ProviderTools, key: str | None, on_status: Callable[[int], None]
+) -> AsyncIterator["Client"]:
     try:
         from mcp import Client, StdioServerParameters
         from mcp.client.streamable_http import streamable_http_client
@@ -248,21 +255,20 @@ async def _client(config: McpConfig, tools: ProviderTools, key: str | None) -> A
     assert config.url is not None
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     async with (
-        gated_client(tools.http.gate, headers=headers, timeout_s=config.timeout) as http,
+        gated_client(tools.http.gate, headers=headers, timeout_s=config.timeout, on_status=on_status) as http,
         Client(streamable_http_client(config.url, http_client=http)) as client,
     ):
         yield client
 
 
-def _failure(error: BaseException) -> JackfieldError:
-    """What really happened: the SDK wraps it in groups of groups."""
+def _failure(error: BaseException, status: int | None) -> JackfieldError:
+    """What really happened: the SDK wraps it in groups of groups, and keeps the `status` of a refusal to itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, JackfieldError):
         return error
     if isinstance(error, TimeoutError | asyncio.CancelledError):
         return Unavailable(f"the server was not ready within {CONNECT_WITHIN_S:g} s")
-    status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return AuthFailed("the server refused the key", status=status)
     return Unavailable(f"the server cannot be reached or does not speak MCP: {type(error).__name__}: {str(error)[:200]}")
@@ -279,8 +285,8 @@ def _text_of(result: "CallToolResult") -> str:
     return text
 
 
-async def _events(text: str, model: str) -> AsyncIterator[Event]:
-    pieces = Pieces(model)
+async def _events(text: str, model: str, warnings: list[str]) -> AsyncIterator[Event]:
+    pieces = Pieces(model, warnings)
     for event in (*pieces.text(text), *pieces.end()):
         yield event
 

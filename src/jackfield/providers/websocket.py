@@ -26,7 +26,7 @@ from jackfield.core.errors import (
 from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest, Generation
-from jackfield.providers.command_line import asked_of
+from jackfield.providers.command_line import asked_of, not_passed_on
 from jackfield.providers.command_output import LineOutput
 from jackfield.providers.command_rows import LineRule
 from jackfield.providers.config import merge_generation, read_config
@@ -109,21 +109,23 @@ class WebSocketSource:
         """Leaving the block closes the connection, which is how the other side learns that nobody listens any more."""
         model = request.model or self._config.model
         check_fit(request, model or self.card.id, self.card.id, self.capabilities, None)
-        message = self._message(request, model)
-        events = self._events(message, model or self.card.id)
+        generation = merge_generation(request.generation, self._generation)
+        message = self._message(request, generation, model)
+        warnings = not_passed_on(generation, "the message (send)", json.dumps(self._config.send))
+        events = self._events(message, model or self.card.id, warnings)
         try:
             yield events
         finally:
             await events.aclose()
 
-    async def _events(self, message: str, model: str) -> AsyncGenerator[Event, None]:
+    async def _events(self, message: str, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
         left = self._config.reconnects
         try:
             async with asyncio.timeout(self._config.timeout):
                 while True:
                     has_content = False
                     try:
-                        async for event in self._answer(message, model):
+                        async for event in self._answer(message, model, warnings):
                             has_content = True
                             yield event
                         return
@@ -134,8 +136,8 @@ class WebSocketSource:
         except TimeoutError:
             raise TimedOut(f"the answer was not whole after {self._config.timeout:g} s", provider=self.card.id) from None
 
-    async def _answer(self, message: str, model: str) -> AsyncGenerator[Event, None]:
-        output = LineOutput(self._config.receive, model, self.card.id)
+    async def _answer(self, message: str, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
+        output = LineOutput(self._config.receive, model, self.card.id, warnings)
         async with self._connected() as connection:
             await self._exchange(connection.send(message))
             is_last = False
@@ -212,9 +214,8 @@ class WebSocketSource:
     async def aclose(self) -> None:
         """No connection outlives its request."""
 
-    def _message(self, request: ChatRequest, model: str | None) -> str:
+    def _message(self, request: ChatRequest, generation: Generation, model: str | None) -> str:
         system, prompt = asked_of(request, self.card.id)
-        generation = merge_generation(request.generation, self._generation)
         values: dict[str, Any] = {name: getattr(generation, name) for name in Generation.__struct_fields__}
         values |= {"prompt": prompt, "system": system, "model": model}
         if system is not None and "{system}" not in json.dumps(self._config.send):

@@ -23,6 +23,8 @@ from jackfield.slots.rows import stored, stored_all
 from jackfield.slots.slot import Binding, Slot
 from jackfield.store.slots import SlotEventRow
 
+CLOSE_WITHIN_S = 10.0
+"""How long a provider may take to close when all stops."""
 _log = logging.getLogger("jackfield.slots")
 
 Arrival = tuple[Binding | None, str | None]
@@ -56,6 +58,7 @@ class Board:
         self._drain_s = drain_s
         self._order = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving: dict[LiveProvider, asyncio.Task[None] | None] = {}
         self.show(tuple(panel.EMPTY for _ in range(size)), {}, {})
 
     async def commit(self, kind: str, plan: Plan, actor: str, ready: Sequence[Ready] = ()) -> SlotEvent:
@@ -129,6 +132,7 @@ class Board:
         """Takes providers out of service: no new request, running ones finish, then each is closed, in the background."""
         for live in lives:
             live.is_retired = True
+            self._leaving[live] = None
             self._adopt(asyncio.get_running_loop().create_task(self._drain_and_close(live), name=f"drain {live.info.id}"))
 
     async def _drain_and_close(self, live: LiveProvider) -> None:
@@ -136,7 +140,16 @@ class Board:
             if not await live.drain(self._drain_s):
                 _log.warning("%s: %d requests did not finish in %g s and are cut", live.info.id, live.in_flight, self._drain_s)
         finally:
-            await close(live)
+            await asyncio.shield(self._closing(live))
+
+    def _closing(self, live: LiveProvider) -> asyncio.Task[None]:
+        """Its closing, begun once: whoever cuts the draining short must not leave a program of its running."""
+        closing = self._leaving.get(live)
+        if closing is None:
+            closing = asyncio.get_running_loop().create_task(close(live), name=f"close {live.info.id}")
+            self._leaving[live] = closing
+            closing.add_done_callback(lambda _: self._leaving.pop(live, None))
+        return closing
 
     def _adopt(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
@@ -150,6 +163,12 @@ class Board:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        closings = [self._closing(live) for live in tuple(self._leaving)]
+        if closings:
+            _, late = await asyncio.wait(closings, timeout=CLOSE_WITHIN_S)
+            for closing in late:
+                closing.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         return {slot.binding.live for slot in self.plugged if slot.binding is not None}
 
     def check_open(self) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jackfield.core.errors import JackfieldError, TimedOut
@@ -77,8 +78,17 @@ async def shakes_hands(gate: EgressGate, url: str, timeout_s: float) -> bool:
             writer.close()
 
 
-def gated_client(gate: EgressGate, *, headers: dict[str, str] | None = None, timeout_s: float = 60.0) -> "httpx2.AsyncClient":
-    """An httpx2 client that resolves names through the gate, follows no redirect and reads no proxy from the environment."""
+def gated_client(
+    gate: EgressGate,
+    *,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 60.0,
+    on_status: Callable[[int], None] | None = None,
+) -> "httpx2.AsyncClient":
+    """An httpx2 client that resolves names through the gate, follows no redirect and reads no proxy from the environment.
+
+    `on_status` hears the status of every answer, for libraries that do not tell it.
+    """
     import httpx2
 
     class Gated(httpx2.AsyncHTTPTransport):
@@ -89,7 +99,10 @@ def gated_client(gate: EgressGate, *, headers: dict[str, str] | None = None, tim
             request.headers.setdefault("host", url.netloc.decode("ascii"))
             request.extensions = {**request.extensions, "sni_hostname": url.host}
             request.url = url.copy_with(host=bracketed(address).strip("[]"), port=port)
-            return await super().handle_async_request(request)
+            response = await super().handle_async_request(request)
+            if on_status is not None:
+                on_status(response.status_code)
+            return response
 
     return httpx2.AsyncClient(
         transport=Gated(trust_env=False), headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=False

@@ -23,6 +23,7 @@ from jackfield.core.messages import text_message
 from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest, Generation
 from jackfield.providers.registry import load_registrar
+from jackfield.routing.manager import BackendManager
 from jackfield.slots.adapter import InferenceProviderAdapter
 from jackfield.slots.registry import ProviderRegistry
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
@@ -52,6 +53,29 @@ async def test_any_provider_may_be_plugged_while_it_runs(panel: ProviderRegistry
     assert await panel.plug(0, "openai-compat", {"base_url": fake.base_url})
     assert await said(panel, 0, "ping") == "pong"
     assert fake.completions == 1
+
+
+@pytest.mark.behaviour("MISC-04")
+async def test_two_sources_of_one_provider_are_two(panel: ProviderRegistry, fake: FakeOpenAI) -> None:
+    """What tells them apart is the slot, not another id: each has its connection, its counts and its backend."""
+    async with FakeOpenAI(["other-model"]) as other, BackendManager().follow(panel) as manager:
+        await panel.plug(2, "openai-compatible", {"base_url": fake.base_url}, name="east")
+        await panel.plug(5, "openai-compatible", {"base_url": other.base_url}, name="west")
+        assert [await said(panel, slot, "ping") for slot in (2, 5, 5)] == ["pong"] * 3
+        assert (fake.completions, other.completions) == (1, 2)
+        assert panel.active == {2: "openai-compat", 5: "openai-compat"}
+        first, second = panel.slot(2).binding, panel.slot(5).binding
+        assert first is not None
+        assert second is not None
+        assert (first.metrics.requests, second.metrics.requests) == (1, 2)
+        await manager.check()
+        east, west = manager.backend_of(first), manager.backend_of(second)
+        assert (east.provider, west.provider) == ("openai-compat", "openai-compat")
+        assert {f"@127.0.0.1:{fake.port}", f"@127.0.0.1:{other.port}"} == {
+            backend.id[backend.id.index("@") :] for backend in (east, west)
+        }
+        await panel.unplug(2)
+        assert await said(panel, 5, "ping") == "pong"
 
 
 @pytest.mark.behaviour("SLOT-02")
@@ -264,6 +288,29 @@ async def test_a_request_that_never_ends_holds_its_provider_open_no_longer_than_
     await wait_until(lambda: live._is_closed)
     await stream.aclose()
     await panel.aclose()
+
+
+@pytest.mark.parametrize("is_closing", [False, True])
+async def test_a_provider_that_was_unplugged_as_all_stopped_is_closed_whole(
+    panel: ProviderRegistry, monkeypatch: pytest.MonkeyPatch, is_closing: bool
+) -> None:
+    await panel.plug(1, "scripted")
+    binding = panel.slot(1).binding
+    assert binding is not None
+    begun, said = asyncio.Event(), []
+
+    async def slow_aclose() -> None:
+        begun.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        said.append("closed")
+
+    monkeypatch.setattr(binding.provider, "aclose", slow_aclose)
+    await panel.unplug(1)
+    if is_closing:
+        await asyncio.wait_for(begun.wait(), 5)
+    await panel.aclose()
+    assert said == ["closed"]
 
 
 @pytest.mark.behaviour("SLOT-12")
