@@ -33,6 +33,7 @@ READY_S = 20.0
 REST_S = 45.0  # idle connections are kept for 30
 WARM_UP_SHARE = 0.25
 """Of the samples, not looked at for the slope: pools fill and caches warm in that time."""
+SAMPLES_A_MINUTE = 60
 LOCKS_OUT = {"key refused", "payment required", "quota spent"}
 """Not among the faults of a soak: after one of them a source is rightly left alone for minutes."""
 SLOT_LIMITS = {"connect_timeout": 1, "first_byte_timeout": 1, "idle_timeout": 1, "timeout": 5}
@@ -147,6 +148,7 @@ def grown(loaded: Sequence[Sample], before: Sample, after: Sample) -> dict[str, 
     steady = loaded[int(len(loaded) * WARM_UP_SHARE) :]
     return {
         "rss_mb": [before["rss_mb"], after["rss_mb"]],
+        "rss_mb_by_minute": [round(sample["rss_mb"], 1) for sample in loaded[::SAMPLES_A_MINUTE]],
         "rss_slope_mb_per_hour": slope(steady, "rss_mb") * 3600,
         "tasks": [before["tasks"], max(sample["tasks"] for sample in loaded), after["tasks"]],
         "tasks_slope_per_hour": slope(steady, "tasks") * 3600,
