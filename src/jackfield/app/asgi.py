@@ -1,15 +1,16 @@
 """The root: one bare ASGI callable in front of all doors, with no middleware.
 
 Admits, finds the route, and is the outermost handler: whatever a door raises becomes that door's error body here. Knows no
-dialect and no step; the control door is heavy and is built when first asked for.
+dialect and no step; doors that are apps of their own are mounts.py's.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
+from jackfield.app.mounts import ASGIApp, Mount
 from jackfield.core.errors import JackfieldError, TimedOut
 from jackfield.core.redaction import redact
 from jackfield.gateway.client import BODY_WITHIN_S, AsgiClient, Client, Headers, Receive, Scope, Send
@@ -18,14 +19,12 @@ from jackfield.gateway.matching import Doors, WrongMethod
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN_PATHS = frozenset({"/health"})
-CONTROL = "/control/"
 
 
 class Root:
-    """`extra_routes` are paths outside any dialect (/health, /status). `build_control` makes the control door's ASGI app,
-    `build_websocket` the one that every WebSocket goes to; without it none is served.
+    """`extra_routes` are paths outside any dialect (/health, /status). `mounts` are doors that are apps of their own,
+    `build_websocket` makes the one that every WebSocket goes to; without it none is served.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Root:
         admission: Admission,
         doors: Sequence[Door],
         extra_routes: Mapping[str, Methods],
-        build_control: Callable[[], ASGIApp],
+        mounts: Sequence[Mount],
         *,
         max_body_bytes: int,
         patience_s: float,
@@ -42,8 +41,7 @@ class Root:
         self._admission = admission
         self._doors = Doors(doors, extra_routes)
         self._first = doors[0]
-        self._build_control = build_control
-        self._control: asyncio.Future[ASGIApp] | None = None
+        self._mounts = tuple(mounts)
         self._build_websocket = build_websocket
         self._websocket: ASGIApp | None = None
         self.max_body_bytes = max_body_bytes
@@ -55,10 +53,16 @@ class Root:
             await self._pass_to_websocket(scope, receive, send)
             return
         client = AsgiClient(scope, receive, send, self.max_body_bytes, self.patience_s)
-        if scope["path"].startswith(CONTROL):
-            await self._guarded(client, self._first, lambda _: self._pass_to_control(client, scope, receive, send))
-        else:
+        mount = next((mount for mount in self._mounts if mount.takes(client.path)), None)
+        if mount is None:
             await self.serve(client)
+            return
+
+        async def pass_on(client: Client) -> None:
+            client.close()
+            await mount.serve(scope, in_time(receive), send, client.key_name)
+
+        await self._guarded(client, self._first, pass_on)
 
     async def serve(self, client: Client) -> None:
         """Answers one request of a data route. Never raises but for a cancellation from outside."""
@@ -83,10 +87,6 @@ class Root:
         finally:
             client.close()
 
-    async def _pass_to_control(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
-        client.close()
-        await (await self._control_app())(scope, in_time(receive), send)
-
     async def _pass_to_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """That door checks credentials itself, before it accepts."""
         if scope["type"] != "websocket" or self._build_websocket is None:
@@ -96,11 +96,10 @@ class Root:
             self._websocket = self._build_websocket()
         await self._websocket(scope, receive, send)
 
-    async def _control_app(self) -> ASGIApp:
-        """Built once, in a thread, because its imports take a while; a build that fails is tried anew by the next request."""
-        if self._control is None or (self._control.done() and self._control.exception() is not None):
-            self._control = asyncio.ensure_future(asyncio.to_thread(self._build_control))
-        return await asyncio.shield(self._control)
+    async def aclose(self) -> None:
+        """Closes the mounted apps."""
+        for mount in self._mounts:
+            await mount.aclose()
 
 
 async def _raise(error: JackfieldError, _: Client) -> None:

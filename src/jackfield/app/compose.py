@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jackfield.app.asgi import ASGIApp, Root
+from jackfield.app.asgi import Root
 from jackfield.app.background import every
 from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish, take_over
+from jackfield.app.mounts import CONTROL, MCP, ASGIApp, Mount
 from jackfield.app.provider_blocks import ProviderBlocks
 from jackfield.app.settings import Loaded, Settings, as_plain
 from jackfield.app.settings_providers import installed, ports_left_alone
@@ -25,9 +26,11 @@ from jackfield.app.tracing import traces_of
 from jackfield.core.errors import SlotEmpty
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.chat import ChatCompletions
+from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.backend_figures import backend_figures
+from jackfield.gateway.inside import Inside
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pace import PaceSettings
@@ -68,6 +71,9 @@ from jackfield.transport.egress import EgressGate
 from jackfield.transport.http1 import HttpClient
 from jackfield.transport.web import WebClient
 
+if TYPE_CHECKING:
+    from jackfield.doors.mcp.panel import McpPanel
+
 logger = logging.getLogger("jackfield.app")
 DATABASE = "jackfield.db"
 TAKE_IN_EVERY_S = 30.0
@@ -96,7 +102,7 @@ class House:
     port: int
     started_at: float = field(default_factory=time.time)
     is_ready: bool = False
-    asgi: ASGIApp = field(init=False)
+    asgi: Root = field(init=False)
     discovery: Discovery | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -232,6 +238,7 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         )
         _surround(house.pipeline, registry, settings)
         house.asgi = _root(house)
+        stack.push_async_callback(house.asgi.aclose)
         await registry.restore()
         await stack.enter_async_context(backends.follow(registry))
         yield house
@@ -326,7 +333,7 @@ def _root(house: House) -> Root:
         admission,
         [OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at))],
         {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
-        lambda: _control(house),
+        [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house))],
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,
         build_websocket=lambda: _websocket(house, admission),
@@ -363,3 +370,29 @@ def _control(house: House) -> Any:
         settings=lambda: {**as_plain(house.settings), "mode": str(house.gate.mode)},
     )
     return create_control_app(panel)
+
+
+def _mcp(house: House) -> ASGIApp:
+    """As the control door; raises MissingExtra where the SDK is not installed."""
+    from jackfield.doors.mcp import needs_sdk
+
+    with needs_sdk():
+        from jackfield.doors.mcp.app import create_mcp_app
+
+    return create_mcp_app(mcp_panel(house), house.stopping, max_body_bytes=house.settings.server.max_body_bytes)
+
+
+def mcp_panel(house: House) -> "McpPanel":
+    """What the MCP door is given, whether over HTTP or over stdio."""
+    from jackfield.doors.mcp.panel import McpPanel
+
+    inside = Inside(house.pipeline, OpenAIChat(), RequestIds(randomness.token_hex(4)), time.time)
+    return McpPanel(
+        registry=house.registry,
+        registrar=house.registrar,
+        backends=house.backends,
+        ask=inside.ask,
+        known_secrets=house.secrets.known_values,
+        status=lambda: status_facts(house),
+        clock=time.time,
+    )

@@ -12,8 +12,9 @@ from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
-from jackfield.app.asgi import CONTROL, Root
+from jackfield.app.asgi import Root
 from jackfield.app.connection_limits import LimitedProtocol
+from jackfield.app.mounts import MOUNTED
 from jackfield.core.errors import BodyTooLarge, TimedOut
 from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, given_up, too_large
 
@@ -287,7 +288,7 @@ class GatewayProtocol(LimitedProtocol):
         self.head_ends()
         path, query = _plain_target(self.url)
         parser = self.parser
-        if path is None or path.startswith(CONTROL) or parser.should_upgrade():
+        if path is None or path.startswith(MOUNTED) or parser.should_upgrade():
             self._the_long_way()
             return
         version = parser.get_http_version()

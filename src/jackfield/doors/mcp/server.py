@@ -1,0 +1,92 @@
+"""Makes the MCP server: every tool and resource of this door, and how what the SDK itself refuses is told.
+
+Knows the SDK's server; transports are app.py's and stdio.py's.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp_types import CallToolResult
+
+import jackfield
+from jackfield.core.errors import BadRequest, JackfieldError
+from jackfield.doors.mcp.answering import add_tools, failed
+from jackfield.doors.mcp.backend_tools import BACKEND_TOOLS
+from jackfield.doors.mcp.inference_tools import INFERENCE_TOOLS
+from jackfield.doors.mcp.panel import McpPanel
+from jackfield.doors.mcp.resources import add_resources
+from jackfield.doors.mcp.slot_tools import SLOT_TOOLS
+from jackfield.doors.mcp.source_tools import SOURCE_TOOLS
+
+INSTRUCTIONS = (
+    "jackfield holds sources of inference in numbered slots. list_slots shows them, list_providers what can be plugged, "
+    "plug_provider plugs it; invoke_slot asks one slot, route_inference_request whoever has a model. Costs are in satoshi."
+)
+
+
+def create_server(panel: McpPanel) -> "MCPServer[McpPanel]":
+    """A server on `panel`. Opens nothing."""
+
+    @asynccontextmanager
+    async def held(_: "MCPServer[McpPanel]") -> AsyncIterator[McpPanel]:
+        yield panel
+
+    async def refusals_as_objects(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        result = await call_next(ctx)
+        return _as_object(result, panel) if isinstance(result, CallToolResult) else result
+
+    with _logging_left_alone():
+        server: MCPServer[McpPanel] = MCPServer(
+            "jackfield",
+            title="jackfield",
+            instructions=INSTRUCTIONS,
+            version=jackfield.__version__,
+            lifespan=held,
+            middleware=[refusals_as_objects],
+            subscriptions=False,
+        )
+    add_tools(server, *SLOT_TOOLS, *SOURCE_TOOLS, *BACKEND_TOOLS, *INFERENCE_TOOLS)
+    add_resources(server)
+    return server
+
+
+def _as_object(result: CallToolResult, panel: McpPanel) -> CallToolResult:
+    """What the SDK says in plain words (wrong arguments, an unknown tool, a fault of ours) as an error object."""
+    if not result.is_error or result.structured_content is not None:
+        return result
+    said = " ".join(block.text for block in result.content if block.type == "text")
+    error = _refusal(said)
+    return failed(error, panel.known_secrets())
+
+
+def _refusal(said: str) -> JackfieldError:
+    _, marker, wrong = said.partition(": ")
+    if said.startswith("Unknown tool"):
+        return BadRequest(f"{said}: tools/list names all", code="unknown_tool")
+    if not marker:
+        return JackfieldError(f"{said}: the gateway's log says more")
+    return BadRequest(f"arguments are wrong: {_without_values(wrong)}")
+
+
+def _without_values(said: str) -> str:
+    """pydantic's words, without the values that were given: one of them may be a key."""
+    lines = (line.strip().partition(" [type=")[0] for line in said.splitlines()[1:])
+    kept = [line for line in lines if line and not line.startswith("For further information")]
+    pairs = zip(kept[::2], kept[1::2], strict=False)
+    return "; ".join(f"{name}: {problem[:1].lower()}{problem[1:]}" for name, problem in pairs) or "see the tool's schema"
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """The SDK sets up the process's logging; what is logged here is for the app to say."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
