@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jackfield.core.errors import JackfieldError
     from jackfield.gateway.continuation import Said
     from jackfield.gateway.dialect import DoorDialect
+    from jackfield.gateway.errand import Errand
     from jackfield.gateway.route import Route, Target
     from jackfield.routing.wishes import Wishes
     from jackfield.slots.slot import Binding
@@ -31,6 +32,7 @@ class Call:
     """Times are `perf_counter` seconds; `at` is Unix seconds; `headers` are the client's, with lower-case names.
 
     `continues`: the client wants a stream that breaks to be taken up by another source; `said` is then what it has of it.
+    `errand`: what is wanted where it is no chat; `reply_type` is the media type of a whole answer.
     `head_is_out`: the client has the head of a streamed answer, so what goes wrong is told in the stream.
     `key_name` says which of the gateway's keys was shown, "" where none is asked for.
     """
@@ -47,6 +49,7 @@ class Call:
         "cost",
         "dialect",
         "dispatched_at",
+        "errand",
         "fields",
         "first_token_at",
         "head_is_out",
@@ -57,6 +60,7 @@ class Call:
         "outcome",
         "prompt_bytes",
         "received_at",
+        "reply_type",
         "request_id",
         "route",
         "said",
@@ -106,6 +110,8 @@ class Call:
         self.model: str | None = None
         self.usage: Usage | None = None
         self.cost: Money | None = None
+        self.errand: Errand | None = None
+        self.reply_type = b"application/json"
         self.status = 200
         self.outcome = ""
         self.books_are_closed = False

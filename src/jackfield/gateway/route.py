@@ -60,6 +60,12 @@ class Route:
         self._left[self._left.index(taken)] = given
         return taken
 
+    def only(self, may: Callable[[Target], bool]) -> "Route | None":
+        """Those for whom `may` is true, in the same order; None if there is none."""
+        self._look()
+        able = [target for target in (self.first, *self._left) if may(target)]
+        return Route(able) if able else None
+
     def _look(self) -> None:
         if self._others is not None:
             self._left += self._others()

@@ -108,7 +108,7 @@ def attributes(call: Call) -> Mapping[str, Value]:
     """What a span says of a call. `gen_ai.system` is the older name of `gen_ai.provider.name`; readers know either."""
     binding, usage = call.binding, call.usage
     found: dict[str, Value] = {
-        "gen_ai.operation.name": OPERATION,
+        "gen_ai.operation.name": OPERATION if call.errand is None else call.errand.what,
         "gen_ai.request.model": call.model_text[:MODEL_MAX_CHARS],
         "gen_ai.request.stream": call.stream,
         "http.response.status_code": call.status,

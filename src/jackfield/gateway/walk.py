@@ -225,7 +225,7 @@ class Walk:
 
     def _hedge_after_s(self, call: Call, target: Target, route: Route, hedger: Hedger) -> float | None:
         """After how long without content a second target is asked too; None: it is not. Only first attempts are doubled."""
-        if call.attempt or not route.has_others or call.said is not None:
+        if call.attempt or not route.has_others or call.said is not None or call.errand is not None:
             return None
         metrics = target.backend.metrics
         return hedger.delay_s(metrics.first_token(call.prompt_bytes) if call.stream else metrics.latency)

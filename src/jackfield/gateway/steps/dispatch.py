@@ -22,6 +22,7 @@ from jackfield.gateway.answers import (
 )
 from jackfield.gateway.call import Call
 from jackfield.gateway.continuation import open_continuing
+from jackfield.gateway.errand import ErrandAnswer
 from jackfield.slots.slot import Binding
 
 EVENT_STREAM = b"text/event-stream"
@@ -29,6 +30,10 @@ EVENT_STREAM = b"text/event-stream"
 
 async def open_plain(call: Call) -> PlainAnswer:
     """The whole answer of the call's binding. Raises any JackfieldError."""
+    if call.errand is not None:
+        assert call.binding is not None
+        call.dispatched_at = perf_counter()
+        return ErrandAnswer(call.errand, call.binding)
     binding = _prepare(call)
     if _speaks(binding, call):
         return PassedPlain(await _pass_through(call, binding))
@@ -82,6 +87,8 @@ def _speaks(binding: Binding, call: Call) -> bool:
 async def _pass_through(call: Call, binding: Binding) -> RawReply:
     assert binding.pass_through is not None
     raw = RawCall(call.dialect.path, call.fields, call.model, call.stream)
+    if call.dialect.forwarded:
+        raw.headers = forwarded(call)
     call.dispatched_at = perf_counter()
     try:
         reply = await binding.pass_through.pass_through(raw)
@@ -90,6 +97,12 @@ async def _pass_through(call: Call, binding: Binding) -> RawReply:
         raise
     call.upstream_at = perf_counter()
     return reply
+
+
+def forwarded(call: Call) -> dict[str, str]:
+    """Those of the client's headers that its dialect sends on."""
+    came = call.headers
+    return {name.decode(): came[name].decode("latin-1") for name in call.dialect.forwarded if name in came}
 
 
 def _check_fields(call: Call) -> None:

@@ -45,4 +45,4 @@ class Recall:
 def _may(call: Call) -> bool:
     """It is asked for, and the prompt may be shown to whoever makes the vectors."""
     keeps_nothing = call.wishes is not None and call.wishes.keeps_nothing
-    return is_asked(call.headers.get(HEADER)) and not call.continues and not keeps_nothing
+    return call.errand is None and is_asked(call.headers.get(HEADER)) and not call.continues and not keeps_nothing

@@ -15,7 +15,6 @@ from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Headers
 from jackfield.gateway.pace import Pacer
 
-JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
 HOLD_S = 2.0
@@ -33,12 +32,12 @@ class Relay:
 
     def has_content(self, call: Call, body: bytes) -> None:
         """Raises Malformed for a whole answer that says nothing; to be asked where somebody else may have more to say."""
-        if _may_be_empty(call) and call.dialect.is_empty(body):
+        if call.errand is None and _may_be_empty(call) and call.dialect.is_empty(body):
             raise _empty_answer()
 
     async def reply(self, call: Call, client: Answers, body: bytes) -> None:
         self._close_books(call, OK)
-        await client.reply(call.status, [JSON, *_headers(call)], body)
+        await client.reply(call.status, [(b"content-type", call.reply_type), *_headers(call)], body)
 
     async def first(self, call: Call, answer: StreamAnswer) -> bytes:
         """What comes until there is content, so that a source which breaks off before it can be asked again.

@@ -24,7 +24,7 @@ class Remember:
         assert route is not None
         first = route.first
         fields = sent(call, first)
-        if not is_cacheable(fields, wish(call.headers.get(HEADER))):
+        if call.errand is not None or not is_cacheable(fields, wish(call.headers.get(HEADER))):
             await serve(call, client)
             return
         whole = answer_key(call.dialect.name, source(first), fields, scope=call.key_name)

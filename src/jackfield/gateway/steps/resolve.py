@@ -11,6 +11,7 @@ import msgspec
 
 from jackfield.core.errors import JackfieldError
 from jackfield.gateway.call import Call
+from jackfield.gateway.errand import narrowed
 from jackfield.gateway.explanation import excluded, excluded_slot, explanation
 from jackfield.gateway.naming import Found, Names, empty
 from jackfield.gateway.route import Route, Target
@@ -60,12 +61,14 @@ class Resolve:
 
     def __call__(self, call: Call) -> None:
         """Sets the call's route. Raises ModelNotFound, SlotEmpty, SlotOutOfRange, BadRequest, or why nobody may."""
+        call.route = self._find(call) if call.errand is None else narrowed(self._find(call), call.errand)
+
+    def _find(self, call: Call) -> Route:
         standing = self.standings.of(call.model_text)
         said = call.fields.pop(WISHES, None)
         sole = standing.sole
         if said is None and sole is not None:
-            call.route = Route((sole,))
-            return
+            return Route((sole,))
         if not standing.targets and not standing.fallbacks:
             raise empty(standing.found[0][0])
         wish = self._plain
@@ -76,7 +79,7 @@ class Resolve:
         choice = standing.pool.select(wish, self._conversation(call, wish))
         if self.decisions is not None:
             self.decisions.note(call.request_id, choice)
-        call.route = self._route(standing, choice)
+        return self._route(standing, choice)
 
     def explain(self, text: str) -> dict[str, Any]:
         """How a request for this name, without wishes of its own, would be resolved now; no turn is taken.
