@@ -17,6 +17,7 @@ from jackfield.app.http_protocol import GatewayProtocol
 from jackfield.app.ports import listen
 from jackfield.app.settings import Loaded, ServerSettings
 from jackfield.app.settings_watch import SettingsWatcher
+from jackfield.app.websocket_times import PING_EVERY_S, PONG_WITHIN_S
 from jackfield.core.errors import NotAllowed
 
 # A request makes a few hundred objects and no cycles: looking for cycles every 700 of them costs some percent of its time.
@@ -86,6 +87,8 @@ def uvicorn_config(server: ServerSettings) -> uvicorn.Config:
         http=GatewayProtocol,
         ws=cast("Any", websocket_protocol),
         ws_max_size=server.max_body_bytes,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PONG_WITHIN_S,
         ws_per_message_deflate=False,
         interface="asgi3",
         lifespan="off",

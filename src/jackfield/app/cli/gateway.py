@@ -70,6 +70,10 @@ class Gateway:
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.url = f"{parts.scheme}://{host}{f':{port}' if port else ''}{self._root}"
 
+    def websocket(self, client_id: str) -> tuple[str, str | None]:
+        """The address of the gateway's WebSocket for a client, and the key to show there."""
+        return f"ws{self.url.removeprefix('http')}/ws/{quote(client_id, safe='')}", self._key
+
     def is_up(self) -> bool:
         """Does anything that answers GET /health with 200 stand there?"""
         try:
