@@ -1,7 +1,7 @@
 """Core messages to the messages of Cohere's chat API.
 
 Knows roles and content blocks. Instructions stand first and are one message; a turn that calls tools may hold no text beside
-the calls, so what was said there is its `tool_plan`; each tool result is a message of its own.
+the calls, so what was said there is its plan or its thoughts; each tool result is a message of its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -105,48 +105,49 @@ class Turns:
 
     def _answer(self, message: Message, at: str) -> None:
         calls = [_call(part) for part in message.tool_calls]
-        said: list[str] = []
         blocks: list[Object] = []
         for index, part in enumerate(message.parts):
             place = f"{at}.content[{index}]"
             self._name_leftovers(part.extra, place)
-            match part:
-                case ToolCallPart():
-                    pass
-                case TextPart(text) | RefusalPart(text):
-                    if text.strip():
-                        said.append(text) if calls else blocks.append({"type": "text", "text": text})
-                case ReasoningPart():
-                    self._think(part, place, said if calls else None, blocks)
-                case _:
-                    raise NotSupported(f"{place}: an answer can hold only text and tool calls here", param=place)
-        self._add_answer(message, at, {"tool_calls": calls} if calls else {}, said, blocks)
-
-    def _think(self, part: ReasoningPart, at: str, plan: list[str] | None, blocks: list[Object]) -> None:
-        if part.redacted or part.signature is not None:
-            self._warnings.append(f"{at}: reasoning that another source signed is left out")
-        elif not part.text:
-            return
-        elif self._thinks:
-            blocks.append({"type": "thinking", "thinking": part.text})
-        elif plan is not None:
-            plan.append(part.text)
-        else:
-            self._warnings.append(f"{at}: earlier reasoning is left out, it is taken only where thinking is asked for")
-
-    def _add_answer(self, message: Message, at: str, calls: Object, said: list[str], blocks: list[Object]) -> None:
-        citations = message.extra.get("citations")
-        self._name_leftovers((name for name in message.extra if name != "citations"), at)
-        if not calls and not blocks:
-            return
-        turn: Object = {"role": "assistant", **calls}
-        if said:
-            turn["tool_plan"] = "\n".join(said)
-        if blocks:
+            if not isinstance(part, ToolCallPart) and (block := self._said(part, place, calls=bool(calls))) is not None:
+                blocks.append(block)
+        turn: Object = {"role": "assistant"}
+        if calls:
+            turn |= {"tool_calls": calls, **self._plan(blocks)}
+        elif blocks:
             turn["content"] = _plain(blocks)
-        if isinstance(citations, list) and citations:
-            turn["citations"] = citations
-        self._turns.append(turn)
+        else:
+            return
+        self._turns.append(turn | self._citations(message, at))
+
+    def _said(self, part: Part, at: str, *, calls: bool) -> Object | None:
+        match part:
+            case TextPart(text) | RefusalPart(text):
+                return {"type": "text", "text": text} if text.strip() else None
+            case ReasoningPart(text, signature, redacted):
+                if redacted or signature is not None:
+                    self._warnings.append(f"{at}: reasoning that another source signed is left out")
+                elif text and (self._thinks or calls):
+                    return {"type": "thinking", "thinking": text}
+                elif text:
+                    self._warnings.append(f"{at}: earlier reasoning is left out, it is taken only where thinking is asked for")
+                return None
+            case _:
+                raise NotSupported(f"{at}: an answer can hold only text and tool calls here", param=at)
+
+    def _plan(self, blocks: Sequence[Object]) -> Object:
+        """What was said before the calls: as thoughts where the model thinks, else as its plan."""
+        said = [str(block[block["type"]]) for block in blocks]
+        if not said:
+            return {}
+        if self._thinks:
+            return {"content": [{"type": "thinking", "thinking": text} for text in said]}
+        return {"tool_plan": "\n".join(said)}
+
+    def _citations(self, message: Message, at: str) -> Object:
+        cited = message.extra.get("citations")
+        self._name_leftovers((name for name in message.extra if name != "citations"), at)
+        return {"citations": cited} if isinstance(cited, list) and cited else {}
 
     def _name_leftovers(self, names: Iterable[str], at: str) -> None:
         self._warnings += [

@@ -45,7 +45,7 @@ EMBED_MODEL = "embed-v5.0-fast"
 RERANK_MODEL = "rerank-v5.0-pro"
 PAGE_SIZE = 1000
 MAX_PAGES = 20
-_ENDINGS = ("/v2/chat", "/v2", "/v1", "/compatibility/v1")
+_ENDINGS = ("/v2/chat", "/v2", "/compatibility/v1", "/v1")
 """What people paste after the address: every call says its own version."""
 
 

@@ -1,6 +1,6 @@
 """A fake Cohere API on loopback: fixed answers of its chat, embed, rerank and models calls, and any misbehaviour asked of it.
 
-Written after Cohere's API reference (v2 chat and its stream, v2 embed, v2 rerank, models, check-api-key). How a fake serves is
+Written after Cohere's API reference (v2 chat and its stream, v2 embed, v2 rerank, models). How a fake serves is
 testing/fake_server.py's, what it says is in testing/answers.py.
 """
 
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from jackfield.dialects import sse
 from jackfield.testing.answers import Answer, altered, answer_for, vectors
 from jackfield.testing.fake_server import Behaviour, FakeServer, Recorded, Wire
 
@@ -48,17 +49,12 @@ class FakeCohere(FakeServer):
     def stream_error(self, message: str, code: str | None) -> bytes:
         return _event({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}})
 
-    def is_look(self, request: Recorded) -> bool:
-        return request.method == "GET" or request.path.endswith("/check-api-key")
-
     async def serve(self, request: Recorded, behaviour: Behaviour, wire: Wire) -> bool:
         path, _, query = request.path.partition("?")
         if path == "/v1/models" and request.method == "GET":
             return await wire.json(200, self._page(parse_qs(query)))
         if request.method != "POST":
             return await wire.json(404, self.error(404, f"{path} is not there", None))
-        if path == "/v1/check-api-key":
-            return await wire.json(200, {"valid": True, "organization_id": "org-fake", "owner_id": "owner-fake"})
         asked = request.json
         if asked.get("model") not in self.models:
             missing = f"model '{asked.get('model')}' not found, make sure the correct model ID was used"
@@ -109,7 +105,7 @@ class FakeCohere(FakeServer):
 
 
 def _event(value: Mapping[str, Any]) -> bytes:
-    return b"event: " + value["type"].encode() + b"\ndata: " + msgspec.json.encode(value) + b"\n\n"
+    return sse.encode(msgspec.json.encode(value), value["type"])
 
 
 def _listed(model: str) -> dict[str, Any]:
