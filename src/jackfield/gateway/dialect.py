@@ -46,6 +46,7 @@ class DoorDialect(Protocol):
     """A door's wire format. `name` is compared with a provider's dialect: equal means the bytes pass through.
 
     `prompt_field` holds the conversation. `keep_alive` is an event that clients ignore, b"" if the dialect has none.
+    `forwarded` names, in lower case, the client's headers that belong to a request's form and go on as they came.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DoorDialect(Protocol):
     stream_type: bytes
     prompt_field: str
     keep_alive: bytes
+    forwarded: tuple[bytes, ...]
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         """What a body uses that not every source can do."""

@@ -24,6 +24,7 @@ from jackfield.core.messages import (
 from jackfield.core.requests import ChatRequest, Tool
 from jackfield.gateway.call import Call
 from jackfield.gateway.route import Target
+from jackfield.gateway.steps.dispatch import forwarded
 from jackfield.gateway.steps.enter import BYTES_PER_TOKEN
 from jackfield.gateway.steps.resolve import Resolve
 
@@ -85,7 +86,9 @@ async def _ask(call: Call, target: Target, request: ChatRequest | None, path: st
     binding.acquire()
     try:
         if binding.pass_through is not None and binding.dialect == call.dialect.name:
-            return await _pass_through(binding.pass_through, RawCall(path, call.fields, target.model, stream=False), read)
+            return await _pass_through(
+                binding.pass_through, RawCall(path, call.fields, target.model, stream=False, headers=forwarded(call)), read
+            )
         if binding.counts_tokens is not None and request is not None:
             return await binding.counts_tokens.count_tokens(msgspec.structs.replace(request, model=target.model))
         return None

@@ -24,6 +24,7 @@ class OpenAIChat:
     stream_type = b"text/event-stream; charset=utf-8"
     prompt_field = "messages"
     keep_alive = b": keep-alive\n\n"
+    forwarded: tuple[bytes, ...] = ()
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement(
