@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from jackfield.app.facts import backend_status
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.doors.websocket.door import SocketLimits, WebSocketDoor
-from jackfield.doors.websocket.embedding import Embeddings
 from jackfield.doors.websocket.inference import Inferences
 from jackfield.doors.websocket.session import Services
 from jackfield.doors.websocket.topics import Topics
@@ -24,7 +23,6 @@ def websocket_door(house: "House", admission: Admission) -> WebSocketDoor:
     inferences = Inferences(
         pipeline,
         OpenAIChat(),
-        Embeddings(pipeline.resolve.names, settings.timeouts.total_s),
         RequestIds(randomness.token_hex(4)),
         time.time,
     )

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from jackfield.core.errors import JackfieldError
 from jackfield.core.events import (
-    ChatReply,
     Event,
     Finished,
     PartStarted,
@@ -38,6 +37,8 @@ from jackfield.gateway.client import Headers
 from jackfield.gateway.inside import InnerClient
 
 Say = Callable[[Told], Awaitable[None]]
+Result = Callable[[RequestId, bytes, Served], InferenceResult]
+"""Makes the message of a whole answer from its bytes."""
 
 
 class _Pieces:
@@ -70,7 +71,8 @@ class _Pieces:
 
 
 class Answer(InnerClient):
-    """`say` hands a message to the client and waits while it does not read. `headers` and `key_name` are the connection's."""
+    """`say` hands a message to the client and waits while it does not read; `result_of`
+    reads a whole answer. `headers` and `key_name` are the connection's."""
 
     def __init__(self, request_id: RequestId, say: Say, headers: dict[bytes, bytes], key_name: str) -> None:
         super().__init__(key_name)
@@ -78,14 +80,14 @@ class Answer(InnerClient):
         self.call: Call | None = None
         self._request_id = request_id
         self.say = say
+        self.result_of: Result = _text_told
         self._decoder = openai_chat.StreamDecoder()
         self._pieces = _Pieces()
         self._texts = 0
         self._thoughts = 0
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        reply = openai_chat.decode_reply(body)
-        await self.say(_result(self._request_id, reply, self._served()))
+        await self.say(self.result_of(self._request_id, body, self._served()))
 
     async def start(self, status: int, headers: Headers) -> None:
         """Nothing is said: the client knows already that its request was taken."""
@@ -144,7 +146,8 @@ def tokens(usage: Usage | None) -> Tokens | None:
     return None if usage is None else Tokens(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
 
 
-def _result(request_id: RequestId, reply: ChatReply, served: Served) -> InferenceResult:
+def _text_told(request_id: RequestId, body: bytes, served: Served) -> InferenceResult:
+    reply = openai_chat.decode_reply(body)
     parts = reply.message.parts
     return InferenceResult(
         request_id,

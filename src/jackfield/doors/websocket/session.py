@@ -193,7 +193,7 @@ class Session:
     async def _infer(self, request_id: RequestId, asked: Inference) -> None:
         answer = Answer(request_id, self._say, self._who.headers, self._who.key_name)
         try:
-            await self._services.inferences.run(request_id, asked, answer)
+            await self._services.inferences.run(asked, answer)
         except JackfieldError as error:
             await self._say(inference_error(request_id, error))
         except asyncio.CancelledError:
