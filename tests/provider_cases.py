@@ -29,6 +29,7 @@ from jackfield.testing.fake_bedrock import FakeBedrock
 from jackfield.testing.fake_cohere import FakeCohere
 from jackfield.testing.fake_completion import FakeKobold, FakeTei, FakeTgi
 from jackfield.testing.fake_gemini import FakeGemini
+from jackfield.testing.fake_ollama import FakeOllama
 from jackfield.testing.fake_replicate import FakeReplicate
 from jackfield.testing.fake_server import FakeServer
 from jackfield.testing.fakes import FakeOpenAI
@@ -44,6 +45,8 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
     "cohere": (FakeCohere, {}),
     "gemini": (FakeGemini, {}),
     "kobold": (FakeKobold, {}),
+    "ollama": (FakeOllama, {}),
+    "ollama-cloud": (FakeOllama, {"model": "fake-model"}),
     "tgi-native": (FakeTgi, {}),
     "vertex": (FakeGemini, {"project": "a-project"}),
 }

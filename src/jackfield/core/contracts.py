@@ -205,6 +205,11 @@ class PullProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     done_bytes: int = 0
     total_bytes: int | None = None
 
+    @property
+    def percent(self) -> float | None:
+        """0 to 100, None while the total is unknown."""
+        return min(100.0, 100 * self.done_bytes / self.total_bytes) if self.total_bytes else None
+
 
 @runtime_checkable
 class PullsModels(Protocol):

@@ -11,7 +11,10 @@ DEFAULT_TASKS = ("text-generation",)
 
 
 class ModelProfile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One model. Token counts in tokens; `price_key` is looked up in money/prices.py; `source` says who told us and when."""
+    """One model. Token counts in tokens; `price_key` is looked up in money/prices.py; `source` says who told us and when.
+
+    `size_bytes` is what it takes on a disk, `quantization` how its numbers are stored ("Q4_K_M").
+    """
 
     id: str
     name: str | None = None
@@ -27,6 +30,8 @@ class ModelProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     pricing: dict[str, Any] | None = None
     price_key: str | None = None
     source: str | None = None
+    size_bytes: int | None = None
+    quantization: str | None = None
 
 
 class Capabilities(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 Counts on nothing about how the bytes are cut, nor on which call the stream answers.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,15 +48,17 @@ class StreamRelay:
     """`feed` every chunk and send on what it returns; `finish` once upstream has ended; then read the attributes.
 
     `pieces` counts the lines with text, thought, call or picture, and `has_content` turns true with the first. The line that
-    says `done` is the end mark, so `done` and `finished` are one; a second one, as some servers send, is cut off. `error` is
-    the first error inside the stream. `show_usage` changes nothing: the counts are part of the end.
+    says `done` is the end mark. Some servers send two, the counts in the second: one without counts is held back until the
+    next, or the end, has come, so a client gets one. `error` is the first error inside the stream. `show_usage` changes
+    nothing: the counts are part of the end.
     """
 
-    __slots__ = ("_provider", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
+    __slots__ = ("_held", "_provider", "_tail", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool = True, provider: str = "") -> None:
         self._provider = provider
         self._tail = b""
+        self._held = b""
         self.usage: Usage | None = None
         self.done = False
         self.has_content = False
@@ -66,8 +68,6 @@ class StreamRelay:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole lines to send on; an unfinished one is held back. Raises Malformed when one grows past MAX_EVENT_BYTES."""
-        if self.done:
-            return b""
         data = self._tail + chunk if self._tail else chunk
         end = data.rfind(b"\n") + 1
         self._tail = data[end:]
@@ -76,38 +76,48 @@ class StreamRelay:
         return self._watched(data[:end] if self._tail else data)
 
     def finish(self) -> bytes:
-        """A last line that upstream left without its end, if it is whole; half a line is not sent on."""
+        """What was held back: an end without counts, or a last line without its end. Half a line is not sent on."""
         tail, self._tail = self._tail, b""
-        if self.done or not tail.strip() or not _is_whole(tail):
-            return b""
-        return self._watched(tail) + b"\n"
+        out = self._watched(tail + b"\n") if tail.strip() and _is_whole(tail) else b""
+        held, self._held = self._held, b""
+        return out + held
 
     def _watched(self, data: bytes) -> bytes:
-        at = 0
+        if self.done:
+            return b""
+        out: list[bytes] = []
         for line in data.splitlines(keepends=True):
-            at += len(line)
-            if line.strip():
-                self._note(line)
-            if self.done:
-                return data[:at]
-        return data
+            what = self._note(line)
+            if what == "bare end":
+                self._held = line
+            elif what == "end" or not self._held:
+                out.append(line)
+            if what == "end":
+                self._held = b""
+                break
+        return b"".join(out)
 
-    def _note(self, line: bytes) -> None:
+    def _note(self, line: bytes) -> Literal["line", "bare end", "end"]:
+        """What the line is: an end is bare without counts."""
+        if not line.strip():
+            return "line"
         try:
             seen = _look(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             told = f"the stream holds a line that cannot be read: {error}"
             self.error = self.error or Malformed(told, provider=self._provider or None)
-            return
-        if seen.is_content:
+            return "line"
+        if seen.is_content and not self.finished:
             self.has_content = True
             self.pieces += 1
         if seen.error is not None and self.error is None:
             self.error = in_band_error(answer_object(line, self._provider), provider=self._provider)
-        if seen.done is True:
-            self.done = self.finished = True
-            counts = {"prompt_eval_count": seen.prompt_eval_count, "eval_count": seen.eval_count}
-            self.usage = read_usage(counts)
+        if seen.done is not True:
+            return "line"
+        self.finished = True
+        self.done = isinstance(seen.prompt_eval_count, int) or isinstance(seen.eval_count, int)
+        self.usage = read_usage({"prompt_eval_count": seen.prompt_eval_count, "eval_count": seen.eval_count})
+        return "end" if self.done else "bare end"
 
 
 def _is_whole(line: bytes) -> bool:

@@ -13,6 +13,7 @@ from jackfield.providers.litellm import LiteLLM
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.mcp_tool import McpTool
+from jackfield.providers.ollama import Ollama, OllamaCloud
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
 from jackfield.providers.openrouter import OpenRouter
 from jackfield.providers.presets import load_presets
@@ -39,6 +40,8 @@ def register(registrar: Registrar) -> None:
     registrar.register(Gemini)
     registrar.register(Vertex)
     registrar.register(Anthropic)
+    registrar.register(Ollama)
+    registrar.register(OllamaCloud)
     registrar.register(LocalLlama)
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)

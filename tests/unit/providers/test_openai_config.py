@@ -94,7 +94,7 @@ def test_bitnet_cannot_run_in_this_process_and_says_what_to_do() -> None:
 def test_timeouts_are_seconds_and_above_nothing() -> None:
     times = _read("vllm", {"timeout": 9, "connect_timeout": 1, "first_byte_timeout": 2, "idle_timeout": 3}).timeouts
     assert (times.total_s, times.connect_s, times.first_byte_s, times.idle_s) == (9, 1, 2, 3)
-    assert _read("ollama", {}).timeouts.first_byte_s == 180
+    assert _read("ollama-openai", {}).timeouts.first_byte_s == 180
     with pytest.raises(BadRequest, match="above 0"):
         _read("vllm", {"timeout": 0})
 
