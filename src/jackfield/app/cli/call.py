@@ -70,12 +70,17 @@ class Call:
     def client_settings(self) -> "Loaded":
         return self.load(with_providers=False)
 
+    @property
+    def named_url(self) -> str | None:
+        """The gateway that a person named, by --url or JACKFIELD_URL."""
+        return self._wishes.url or self.environ.get("JACKFIELD_URL")
+
     @cached_property
     def gateway(self) -> "Gateway":
         """The gateway of --url, JACKFIELD_URL or the settings; ours gets the key that the settings refer to."""
         from jackfield.app.cli.gateway import Gateway
 
-        named = self._wishes.url or self.environ.get("JACKFIELD_URL")
+        named = self.named_url
         return Gateway(named or self._own_url(), self.environ.get("JACKFIELD_API_KEY") or (None if named else self._own_key()))
 
     def _own_url(self) -> str:

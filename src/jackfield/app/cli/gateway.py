@@ -63,16 +63,16 @@ class Gateway:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise UsedWrongly(f"{url!r} is not a gateway's address: write http://HOST:PORT", param="--url")
         self._is_tls = parts.scheme == "https"
-        self._host = parts.hostname
+        self.host = parts.hostname
         self._port = port
         self._root = parts.path.rstrip("/").removesuffix("/v1")
-        self._key = key
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.key = key
+        host = f"[{self.host}]" if ":" in self.host else self.host
         self.url = f"{parts.scheme}://{host}{f':{port}' if port else ''}{self._root}"
 
     def websocket(self, client_id: str) -> tuple[str, str | None]:
         """The address of the gateway's WebSocket for a client, and the key to show there."""
-        return f"ws{self.url.removeprefix('http')}/ws/{quote(client_id, safe='')}", self._key
+        return f"ws{self.url.removeprefix('http')}/ws/{quote(client_id, safe='')}", self.key
 
     def is_up(self) -> bool:
         """Does anything that answers GET /health with 200 stand there?"""
@@ -116,8 +116,8 @@ class Gateway:
         if body is not None:
             data = json.dumps(body).encode()
             headers["content-type"] = "application/json"
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
         try:
             connection.connect()
             if connection.sock is not None:
@@ -134,8 +134,8 @@ class Gateway:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._is_tls:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_S, context=ssl.create_default_context())
-        return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_S)
+            return http.client.HTTPSConnection(self.host, self._port, timeout=CONNECT_S, context=ssl.create_default_context())
+        return http.client.HTTPConnection(self.host, self._port, timeout=CONNECT_S)
 
 
 def segment(text: str) -> str:

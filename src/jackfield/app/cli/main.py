@@ -24,6 +24,7 @@ from jackfield.app.cli import embed as embed_command
 from jackfield.app.cli import explain as explain_command
 from jackfield.app.cli import finetune as finetune_commands
 from jackfield.app.cli import image as image_command
+from jackfield.app.cli import mcp as mcp_command
 from jackfield.app.cli import models as models_commands
 from jackfield.app.cli import moderate as moderate_command
 from jackfield.app.cli import providers as providers_commands
@@ -92,6 +93,7 @@ app.add_typer(providers_commands.app, name="providers")
 app.add_typer(providers_commands.app, name="provider", hidden=True)
 app.command("discover")(discover_command.discover)
 app.add_typer(models_commands.app, name="models")
+app.command("mcp")(mcp_command.mcp)
 app.command("backends")(backends_command.backends)
 app.command("explain")(explain_command.explain)
 app.command("answer")(answer_command.answer)

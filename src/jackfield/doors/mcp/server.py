@@ -10,7 +10,6 @@ from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp_types import CallToolResult
 
 import jackfield
 from jackfield.core.errors import BadRequest, JackfieldError
@@ -18,7 +17,7 @@ from jackfield.doors.mcp.answering import add_tools, failed
 from jackfield.doors.mcp.backend_tools import BACKEND_TOOLS
 from jackfield.doors.mcp.inference_tools import INFERENCE_TOOLS
 from jackfield.doors.mcp.panel import McpPanel
-from jackfield.doors.mcp.resources import add_resources
+from jackfield.doors.mcp.resources import Resources
 from jackfield.doors.mcp.slot_tools import SLOT_TOOLS
 from jackfield.doors.mcp.source_tools import SOURCE_TOOLS
 
@@ -37,7 +36,7 @@ def create_server(panel: McpPanel) -> "MCPServer[McpPanel]":
 
     async def refusals_as_objects(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         result = await call_next(ctx)
-        return _as_object(result, panel) if isinstance(result, CallToolResult) else result
+        return _as_object(result, panel) if ctx.method == "tools/call" and isinstance(result, dict) else result
 
     with _logging_left_alone():
         server: MCPServer[McpPanel] = MCPServer(
@@ -50,17 +49,17 @@ def create_server(panel: McpPanel) -> "MCPServer[McpPanel]":
             subscriptions=False,
         )
     add_tools(server, *SLOT_TOOLS, *SOURCE_TOOLS, *BACKEND_TOOLS, *INFERENCE_TOOLS)
-    add_resources(server)
+    Resources(panel).add_to(server)
     return server
 
 
-def _as_object(result: CallToolResult, panel: McpPanel) -> CallToolResult:
+def _as_object(result: dict[str, Any], panel: McpPanel) -> dict[str, Any]:
     """What the SDK says in plain words (wrong arguments, an unknown tool, a fault of ours) as an error object."""
-    if not result.is_error or result.structured_content is not None:
+    if not result.get("isError") or "structuredContent" in result:
         return result
-    said = " ".join(block.text for block in result.content if block.type == "text")
-    error = _refusal(said)
-    return failed(error, panel.known_secrets())
+    said = " ".join(block.get("text", "") for block in result["content"])
+    told = failed(_refusal(said), panel.known_secrets())
+    return {**result, **told.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 def _refusal(said: str) -> JackfieldError:

@@ -11,6 +11,7 @@ from mcp.server.mcpserver.resolve import Resolve
 from jackfield.doors.mcp.answering import Ctx, Facts, panel_of
 from jackfield.doors.mcp.consent import Consent, is_given, model_consent, provider_consent
 from jackfield.doors.mcp.given import config_of
+from jackfield.doors.mcp.panel import McpPanel
 from jackfield.gateway.masking import masked_config
 from jackfield.slots.describe import source_of
 
@@ -24,7 +25,7 @@ async def list_slots(ctx: Ctx) -> Facts:
 
 async def slot_info(slot: int, ctx: Ctx) -> Facts:
     """All that is known of one slot: its source, model, settings, capabilities and counts."""
-    return shown_slot(ctx, slot)
+    return shown_slot(panel_of(ctx), slot)
 
 
 async def plug_provider(
@@ -39,12 +40,13 @@ async def plug_provider(
     `config` is the provider's settings as JSON text; "{}" takes those saved for it. Keys are best given as references such as
     env:GROQ_API_KEY; a literal one is put into the secret store and never shown again. Examples, provider_id and config:
     local {"model": "qwen3-0.6b.gguf"}; openai-compat {"base_url": "http://127.0.0.1:8000/v1", "model": "llama3"};
-    litellm {"model": "groq/llama-3.3-70b-versatile", "api_key": "env:GROQ_API_KEY"}.
+    litellm {"model": "groq/llama-3.3-70b-versatile", "api_key": "env:GROQ_API_KEY"};
+    akash-ml {"model": "meta-llama/Llama-3.3-70B-Instruct", "api_key": "env:AKASHML_API_KEY"}.
     A provider that sends prompts off this machine needs a person's consent, who is asked where the client can ask.
     """
     registry = panel_of(ctx).registry
     await registry.plug(slot, provider_id, config_of(config), consent=is_given(consent), actor=ACTOR)
-    return {"status": "ok", **shown_slot(ctx, slot)}
+    return {"status": "ok", **shown_slot(panel_of(ctx), slot)}
 
 
 async def plug_model(
@@ -105,9 +107,8 @@ async def restore_slot(key: str, ctx: Ctx, slot: int | None = None) -> Facts:
     return {"status": "ok", "key": key, "slot": number, "source": source_of(registry.slot(number).spec)}
 
 
-def shown_slot(ctx: Ctx, slot: int) -> Facts:
+def shown_slot(panel: McpPanel, slot: int) -> Facts:
     """A slot with its settings masked. Raises SlotOutOfRange."""
-    panel = panel_of(ctx)
     facts = panel.registry.slot_info(slot)
     return {**facts, "config": masked_config(facts["config"], panel.known_secrets())}
 

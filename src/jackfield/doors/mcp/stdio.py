@@ -20,6 +20,7 @@ from mcp.shared.inbound import (
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import PROTOCOL_VERSION_META_KEY, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from jackfield.core.modes import OperatingMode
 from jackfield.doors.mcp.panel import McpPanel
 from jackfield.doors.mcp.server import create_server
 from jackfield.transport.egress import EgressGate
@@ -33,8 +34,12 @@ async def served(panel: McpPanel) -> None:
     await create_server(panel).run_stdio_async()
 
 
-async def bridged(url: str, key: str | None, gate: EgressGate) -> None:
-    """Carries messages to and from the /mcp of a gateway at `url` until stdin ends. `key` is shown to it."""
+async def bridged(url: str, key: str | None, host: str) -> None:
+    """Carries messages to and from the /mcp of a gateway at `url` until stdin ends; its `host` and no other is reached.
+
+    `key` is shown to it.
+    """
+    gate = EgressGate(OperatingMode.BURST, {"gateway": [host]})
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     stamps = _Stamps()
     async with (
