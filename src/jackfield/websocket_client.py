@@ -18,14 +18,13 @@ from time import perf_counter
 from typing import Any, Self, TypeVar, cast
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from jackfield.core.errors import (
     AuthFailed,
     BadRequest,
     JackfieldError,
     Malformed,
+    MissingExtra,
     NotFound,
     Overloaded,
     StreamBroken,
@@ -54,6 +53,12 @@ from jackfield.doors.websocket.messages import (
     Unsubscribe,
     Unsubscribed,
 )
+
+try:
+    from websockets.asyncio.client import ClientConnection, connect
+    from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+except ImportError:
+    raise MissingExtra("the WebSocket library is not installed: pip install 'jackfield[ws]'") from None
 
 __all__ = ["GatewaySocket", "InferenceComplete", "InferenceResult", "News", "Reconnecting", "SocketTimeouts"]
 CLOSE_WITHIN_S = 2.0

@@ -6,7 +6,12 @@ Loaded with the first WebSocket: a gateway that is never asked for one does not 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from jackfield.core.errors import MissingExtra
+
+try:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+except ImportError:
+    raise MissingExtra("clients' WebSockets need the WebSocket library: pip install 'jackfield[ws]'") from None
 
 CLOSE_WITHIN_S = 5.0
 

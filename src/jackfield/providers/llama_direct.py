@@ -49,6 +49,11 @@ _OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 _NOT_SENT = ("logprobs", "top_logprobs", "parallel_tool_calls", "reasoning_effort", "stop")
 
 
+def program_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the program is given of the person's variables."""
+    return environ_of(environ, ("GGML_*", "LD_LIBRARY_PATH", "CUDA_*", "HIP_*", "ROCR_*"))
+
+
 class DirectConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`model` is a file, or a name in `models_dir`. Unset: `threads` all cores, `gpu_layers` the program's own choice.
 
@@ -97,7 +102,7 @@ class LlamaDirect:
         self._config = config
         self._generation = generation
         self._models_dir = config.models_dir or tools.models_dir
-        self._environ = environ_of(tools.environ, ("GGML_*", "LD_LIBRARY_PATH", "CUDA_*", "HIP_*", "ROCR_*"))
+        self._environ = program_environ(tools.environ)
         self._options: frozenset[str] | None = None
         self._takes_flash_value = False
         self.info = ProviderInfo(self.card.id, "local", self.card.display_name)

@@ -4,16 +4,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from jackfield.app.cli import doctor_llama, doctor_sources, doctor_ws
 from jackfield.app.cli.call import Call, Config, Json, Url
 
 if TYPE_CHECKING:
     from jackfield.app.cli.gateway import Gateway
-    from jackfield.app.doctor import Surroundings
+    from jackfield.app.doctoring.machine import Surroundings
     from jackfield.app.settings import Settings
 
 app = typer.Typer(help="Check this machine, the settings and the gateway.", invoke_without_command=True)
-
-MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+app.command("backends")(doctor_sources.backends)
+app.command("latency")(doctor_sources.latency)
+app.command("ws")(doctor_ws.ws)
+app.command("llama-cpp")(doctor_llama.llama_cpp)
 
 
 @app.callback()
@@ -23,15 +26,16 @@ def doctor(ctx: typer.Context, json: Json = False, config: Config = None, url: U
     if ctx.invoked_subcommand is not None:
         return
     from jackfield.app.cli import output
-    from jackfield.app.doctor import examine
+    from jackfield.app.cli.findings import show_checks
+    from jackfield.app.doctoring.check import has_failed
+    from jackfield.app.doctoring.machine import examine
 
     checks = examine(surroundings(call))
     if call.json:
         output.result(checks)
     else:
-        for check in checks:
-            _show(check)
-    if any(check.state == "fail" for check in checks):
+        show_checks(checks)
+    if has_failed(checks):
         raise typer.Exit(1)
 
 
@@ -39,7 +43,7 @@ def doctor(ctx: typer.Context, json: Json = False, config: Config = None, url: U
 def ports(ctx: typer.Context, json: Json = False, config: Config = None, url: Url = None) -> None:
     """Which local servers usually want which port, and who has it now."""
     from jackfield.app.cli import output
-    from jackfield.app.doctor import usual_ports
+    from jackfield.app.doctoring.places import usual_ports
     from jackfield.core.errors import JackfieldError
 
     call = Call.of(ctx, json=json, config=config, url=url)
@@ -60,7 +64,7 @@ def ports(ctx: typer.Context, json: Json = False, config: Config = None, url: Ur
 
 def surroundings(call: Call) -> "Surroundings":
     """What the checks look at. Settings that cannot be read are a finding, not the end."""
-    from jackfield.app.doctor import Surroundings
+    from jackfield.app.doctoring.machine import Surroundings
     from jackfield.app.settings import Settings, SettingsInvalid
     from jackfield.app.settings_providers import installed
 
@@ -100,12 +104,3 @@ def _servers(around: "Surroundings") -> list[dict[str, Any]]:
 
     servers: list[dict[str, Any]] = look_around(around.settings, around.environ, around.registrar).get("servers") or []
     return servers
-
-
-def _show(check: Any) -> None:
-    from jackfield.app.cli import output
-
-    mark = MARKS[check.state]
-    output.line(f"{mark} {check.name:<9} {check.detail}")
-    if check.fix:
-        output.line(f"            -> {check.fix}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import Live, Run, Said
-from jackfield.app.doctor import CHECKS
+from jackfield.app.doctoring.machine import CHECKS
 
 
 def by_name(said: Said) -> dict[str, dict[str, str]]:

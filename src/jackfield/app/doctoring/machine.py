@@ -7,51 +7,40 @@ the store's folder and takes it away again, and asks only this machine.
 import importlib.util
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from jackfield.app.cli.gateway import Gateway
+from jackfield.app.doctoring.check import Check
+from jackfield.app.doctoring.places import is_listened_on
 from jackfield.app.ports import free_port_near, port_holder
 from jackfield.app.settings import Loaded, Settings, SettingsInvalid
-from jackfield.core.contracts import ProviderCard
 from jackfield.core.errors import JackfieldError
 from jackfield.core.modes import OperatingMode
 
 if TYPE_CHECKING:
     from jackfield.providers.registry import Registrar
 
-State = Literal["ok", "warn", "fail"]
 GIB = 1024**3
 DISK_LOW_BYTES = 2 * GIB
 DISK_FULL_BYTES = 100 * 1024**2
-EXTRAS: Mapping[str, str] = {"xllamacpp": "pip install 'jackfield[local]' plays GGUF files inside the gateway"}
+EXTRAS: Mapping[str, str] = {
+    "local": "xllamacpp",
+    "otel": "opentelemetry.sdk",
+    "mcp": "mcp",
+    "ws": "websockets",
+    "semantic": "numpy",
+    "schema": "jsonschema",
+    "litellm": "litellm",
+}
+"""Each optional extra of this package, with the module that it brings."""
 OLDEST_PYTHON = (3, 11)
 REQUIRED = ("httptools", "uvicorn", "httpx2", "litestar", "keyring", "cryptography")
-
-
-class Check(msgspec.Struct, frozen=True):
-    """What one look found. `fix` says what to do, "" where nothing needs to be done."""
-
-    name: str
-    state: State
-    detail: str
-    fix: str = ""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A port where local servers usually are. `holder` is the process, `found` the provider by its fingerprint."""
-
-    port: int
-    usual: tuple[str, ...]
-    is_taken: bool
-    holder: str | None = None
-    found: str | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -80,13 +69,17 @@ def python(_: Surroundings) -> Check:
 
 
 def extras(_: Surroundings) -> Check:
-    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
+    missing = [name for name in REQUIRED if not _is_importable(name)]
     if missing:
         return Check("extras", "fail", f"missing: {', '.join(missing)}", "reinstall: pip install --force-reinstall jackfield")
-    absent = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
-    if absent:
-        return Check("extras", "warn", f"not installed: {', '.join(absent)}", "; ".join(EXTRAS[name] for name in absent))
-    return Check("extras", "ok", f"installed: {', '.join(EXTRAS)}")
+    present = [extra for extra, module in EXTRAS.items() if _is_importable(module)]
+    absent = [extra for extra in EXTRAS if extra not in present]
+    detail = f"installed: {', '.join(present) or 'none'}"
+    if not absent:
+        return Check("extras", "ok", detail)
+    wanted = "what you want of them" if len(absent) > 1 else "it, if you want it"
+    fix = f"install {wanted}: pip install 'jackfield[{','.join(absent)}]'"
+    return Check("extras", "ok", f"{detail}; not installed: {', '.join(absent)}", fix)
 
 
 def settings(around: Surroundings) -> Check:
@@ -206,29 +199,10 @@ CHECKS: tuple[Callable[[Surroundings], Check], ...] = (
 )
 
 
-def usual_ports(cards: Sequence[ProviderCard], found: Mapping[int, str], own: int) -> list[Place]:
-    """Every port that a local server or this gateway uses by default, who has it now, and who else would want it."""
-    usual: dict[int, list[str]] = {own: ["jackfield"]}
-    for card in cards:
-        if card.default_port is not None and not card.is_external:
-            usual.setdefault(card.default_port, []).append(card.id)
-    for number in found:
-        usual.setdefault(number, [])
-    return [_place(number, tuple(names), found.get(number)) for number, names in sorted(usual.items())]
-
-
-def _place(number: int, names: tuple[str, ...], found: str | None) -> Place:
-    is_taken = is_listened_on("127.0.0.1", number)
-    return Place(number, names, is_taken, port_holder(number) if is_taken else None, found)
-
-
-def is_listened_on(host: str, number: int) -> bool:
-    """Does somebody accept connections there? Asks this machine only."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+def _is_importable(module: str) -> bool:
     try:
-        with socket.create_connection((address, number), timeout=0.5):
-            return True
-    except OSError:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # its parent is not there either, or what is there came from nowhere
         return False
 
 
