@@ -1,4 +1,4 @@
-"""Chat requests that come from inside this process, without a socket: they take every step that a client's request takes.
+"""Requests that come from inside this process, without a socket: they take every step that a client's request takes.
 
 So limits, routing, fallbacks and the ledger hold for them too. Knows no dialect: the one that it speaks is given.
 """
@@ -15,19 +15,25 @@ from jackfield.core.usage import Usage
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client, Headers
 from jackfield.gateway.dialect import DoorDialect
+from jackfield.gateway.errand import Errand
 from jackfield.gateway.pipeline import Pipeline
 
 
 class Told(msgspec.Struct, frozen=True):
-    """An answer, and who gave it. `cost_msat` None is not priced; `attempts` counts those that failed before it."""
+    """An answer, and who gave it. `cost_msat` None is not priced; `failed` counts the attempts before it.
 
-    reply: ChatReply
+    `reply` is None for an errand, whose answer is `body`, in its own bytes.
+    """
+
+    body: bytes
+    reply: ChatReply | None
     request_id: str
     slot: int | None
     provider: str
+    model: str | None
     usage: Usage | None
     cost_msat: int | None
-    attempts: int
+    failed: int
 
 
 class Inside:
@@ -41,10 +47,11 @@ class Inside:
         self._new_request_id = new_request_id
         self._now = now
 
-    async def ask(self, fields: Mapping[str, Any], *, key_name: str = "") -> Told:
+    async def ask(self, fields: Mapping[str, Any], *, key_name: str = "", errand: Errand | None = None) -> Told:
         """The whole answer to a request with these fields of the dialect, plain JSON; `model` is one of them.
 
-        `key_name` says whose limits count. Raises what the pipeline raises; cancelling it closes upstream.
+        With an `errand` it is that which is done. `key_name` says whose limits count. Raises what the pipeline raises;
+        cancelling it closes upstream.
         """
         call = Call(
             self._new_request_id(),
@@ -56,13 +63,17 @@ class Inside:
             at=self._now(),
             received_at=perf_counter(),
         )
+        call.errand = errand
         client = InnerClient(key_name)
         await self._pipeline.run(call, client)
+        body = b"".join(client.pieces)
         return Told(
-            self._dialect.decode_reply(b"".join(client.pieces)),
+            body,
+            None if errand is not None else self._dialect.decode_reply(body),
             call.request_id,
             call.slot_number,
             "" if call.binding is None else call.binding.info.id,
+            call.model,
             call.usage,
             None if call.cost is None else call.cost.msat,
             call.attempt,

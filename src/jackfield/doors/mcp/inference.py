@@ -1,21 +1,26 @@
-"""Asks for tools: through every step of the gateway, or for vectors a slot itself, and tells the client that it still waits.
+"""Asks for tools, through every step of the gateway, and tells the client meanwhile that it still waits.
 
 Knows what an answer looks like to a tool, not which tool asked.
 """
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from jackfield.core.contracts import Embeds, Moderates, Reranks
 from jackfield.core.errors import TimedOut
-from jackfield.core.requests import ChatRequest
+from jackfield.core.requests import ChatRequest, EmbedRequest, RerankRequest
 from jackfield.core.usage import MSAT_PER_SAT
 from jackfield.dialects.openai_chat import encode_request
 from jackfield.dialects.openai_chat_quirks import ChatQuirks
 from jackfield.doors.mcp.answering import Ctx, Facts, key_name_of, panel_of
+from jackfield.gateway.errand import Done, Errand
+from jackfield.gateway.inside import Told
+from jackfield.routing.tasks import TaskRequest
 
 T = TypeVar("T")
 TAKES_ALL = ChatQuirks(extra_fields=("*",))
@@ -23,41 +28,34 @@ TAKES_ALL = ChatQuirks(extra_fields=("*",))
 
 
 async def answer(
-    ctx: Ctx, request: ChatRequest, model: str, *, only_slot: int | None = None, timeout_s: float | None = None
+    ctx: Ctx, request: TaskRequest, model: str, *, only_slot: int | None = None, timeout_s: float | None = None
 ) -> Facts:
-    """The answer to a chat request by whoever `model` names, or only by `only_slot`, as plain facts.
+    """The answer by whoever `model` names, or only by `only_slot`: what was said under "output", and who said it.
 
     Raises what the gateway raises, TimedOut after `timeout_s` seconds.
     """
-    body, warnings = encode_request(request, TAKES_ALL, model=model)
-    fields = msgspec.json.decode(body)
+    errand, warnings = None, list[str]()
+    fields: dict[str, Any] = {"model": model}
+    if isinstance(request, ChatRequest):
+        body, warnings = encode_request(request, TAKES_ALL, model=model)
+        fields = msgspec.json.decode(body)
+    else:
+        errand = _errand(request)
     if only_slot is not None:
         fields["provider"] = {"only": [f"slot-{only_slot}"], "allow_fallbacks": False}
     began = perf_counter()
-    told = await waited_for(ctx, panel_of(ctx).ask(fields, key_name=key_name_of(ctx)), timeout_s)
+    told = await waited_for(ctx, panel_of(ctx).ask(fields, key_name=key_name_of(ctx), errand=errand), timeout_s)
     return {
-        "output": told.reply.message.text,
-        "model": told.reply.model or model,
+        **_said(told, request),
         "slot": told.slot,
         "provider": told.provider,
-        "finish_reason": told.reply.finish_reason,
         "usage": None if told.usage is None else msgspec.to_builtins(told.usage),
         "cost_sats": None if told.cost_msat is None else told.cost_msat / MSAT_PER_SAT,
         "latency_ms": (perf_counter() - began) * 1000,
-        "attempts": told.attempts + 1,
+        "attempts": told.failed + 1,
         "request_id": told.request_id,
         "warnings": warnings,
     }
-
-
-async def vectors(ctx: Ctx, slot: int, texts: tuple[str, ...], timeout_s: float | None = None) -> list[list[float]]:
-    """One vector a text, by that slot. Raises SlotEmpty, NotSupported, and what the source raises."""
-    registry = panel_of(ctx).registry
-
-    async def each() -> list[list[float]]:
-        return [(await registry.invoke_slot(slot, text, mode="embed"))["embedding"] for text in texts]
-
-    return await waited_for(ctx, each(), timeout_s)
 
 
 async def waited_for(ctx: Ctx, work: Awaitable[T], timeout_s: float | None = None) -> T:
@@ -82,3 +80,25 @@ async def _tell(ctx: Ctx) -> None:
         await asyncio.sleep(every_s)
         waited_s += every_s
         await ctx.report_progress(waited_s, None, f"waiting for the answer, {waited_s:g} s")
+
+
+def _said(told: Told, request: TaskRequest) -> Facts:
+    if told.reply is not None:
+        reply = told.reply
+        return {"output": reply.message.text, "model": reply.model or told.model, "finish_reason": reply.finish_reason}
+    said = msgspec.json.decode(told.body)
+    output = said["vectors"] if isinstance(request, EmbedRequest) else said["results"]
+    return {"output": output, "model": told.model}
+
+
+def _errand(request: TaskRequest) -> Errand:
+    if isinstance(request, EmbedRequest):
+        return Errand("embeddings", Embeds, partial(_done, "embed", request))
+    if isinstance(request, RerankRequest):
+        return Errand("rankings", Reranks, partial(_done, "rerank", request))
+    return Errand("moderation", Moderates, partial(_done, "moderate", request))
+
+
+async def _done(call: str, request: TaskRequest, provider: Any, model: str | None) -> Done:
+    reply = await getattr(provider, call)(msgspec.structs.replace(request, model=model))
+    return Done(msgspec.json.encode(reply), getattr(reply, "usage", None), reply.model)

@@ -1,23 +1,20 @@
 """The tools that ask sources: by task, by slot, and under the names that older clients know.
 
-Text goes through every step of the gateway: routing, limits and the ledger hold. Vectors are asked of the slot itself.
+Every request goes through every step of the gateway: routing, limits and the ledger hold.
 """
 
 from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import BadRequest, NoCapableProvider, NotFound, NotSupported, SlotEmpty
-from jackfield.core.requests import ChatRequest, EmbedRequest, Generation
+from jackfield.core.errors import BadRequest, NoCapableProvider, NotFound, SlotEmpty
+from jackfield.core.requests import EmbedRequest, Generation
 from jackfield.doors.mcp.answering import Ctx, Facts, panel_of
-from jackfield.doors.mcp.inference import answer, vectors
-from jackfield.routing.backends import Backend
+from jackfield.doors.mcp.inference import answer
 from jackfield.routing.tasks import task_request
 from jackfield.slots.asking import asked
 from jackfield.slots.invoke import checked_mode
 from jackfield.slots.slot import Slot
-
-HERE = ("text-generation", "text-embedding")
 
 
 async def route_inference_request(
@@ -31,33 +28,20 @@ async def route_inference_request(
 ) -> Facts:
     """Run an inference now and give its result: {status, task, result, model, slot, provider, usage, cost_sats, ...}.
 
-    `task` is text-generation (`inputs` a text or a list of messages) or text-embedding (a text or a list of texts). `model` is
-    a slot (slot-0), a slot's name, provider/model, use-case/NAME, or a model that some slot has. `parameters` are generation
-    settings such as max_tokens and temperature. `backend_id` leaves the choice to nobody else; `timeout` is in seconds.
+    `task` is text-generation (`inputs` a text or a list of messages), text-embedding or text-classification (a text or a list
+    of texts), or rerank ({"query": ..., "documents": [...]}). `model` is a slot (slot-0), a slot's name, provider/model,
+    use-case/NAME, or a model that some slot has. `parameters` are settings such as max_tokens and temperature. `backend_id`
+    leaves the choice to nobody else; `timeout` is in seconds.
     """
     if timeout is not None and not timeout > 0:
         raise BadRequest(f"timeout must be seconds above 0, got {timeout!r}", param="timeout")
     request = task_request(task, inputs, parameters=parameters)
-    backend = None if not backend_id else _backend(ctx, backend_id)
-    if isinstance(request, ChatRequest):
-        only = None if backend is None else backend.slot
-        facts = await answer(ctx, request, model, only_slot=only, timeout_s=timeout)
-        return {"status": "ok", "task": task, "result": facts.pop("output"), **facts, "backend_id": _answered_by(ctx, facts)}
-    if isinstance(request, EmbedRequest):
-        chosen = backend or _embedder(ctx, model)
-        assert chosen.slot is not None
-        made = await vectors(ctx, chosen.slot, tuple(map(str, request.inputs)), timeout)
-        return {
-            "status": "ok",
-            "task": task,
-            "result": made[0] if isinstance(inputs, str) else made,
-            "dim": len(made[0]),
-            "model": chosen.model,
-            "slot": chosen.slot,
-            "provider": chosen.provider,
-            "backend_id": chosen.id,
-        }
-    raise NotSupported(f"{task} cannot be run by this tool: it runs {' and '.join(HERE)}", param="task")
+    only = None if not backend_id else _slot_of(ctx, backend_id)
+    facts = await answer(ctx, request, model, only_slot=only, timeout_s=timeout)
+    result = facts.pop("output")
+    if isinstance(request, EmbedRequest) and isinstance(inputs, str):
+        result = result[0]
+    return {"status": "ok", "task": task, "result": result, **facts, "backend_id": _answered_by(ctx, facts["slot"])}
 
 
 async def invoke_slot(
@@ -105,8 +89,9 @@ async def embed_text(text: str, ctx: Ctx) -> Facts:
 
 
 async def _embedded(ctx: Ctx, slot: Slot, text: str) -> Facts:
-    vector = (await vectors(ctx, int(slot.number), (text,)))[0]
-    return {**_head(slot, "embed"), "dim": len(vector), "embedding": vector}
+    facts = await answer(ctx, EmbedRequest((text,)), slot.number.model_name)
+    (vector,) = facts.pop("output")
+    return {**_head(slot, "embed"), **facts, "dim": len(vector), "embedding": vector}
 
 
 def _head(slot: Slot, mode: str) -> Facts:
@@ -120,7 +105,7 @@ def _first(ctx: Ctx, role: str, does: str) -> Slot:
     raise NoCapableProvider(f"no slot {does}: plug a source that does")
 
 
-def _backend(ctx: Ctx, backend_id: str) -> Backend:
+def _slot_of(ctx: Ctx, backend_id: str) -> int:
     backends = panel_of(ctx).backends
     found = backends.get_backend(backend_id)
     if found is None:
@@ -128,25 +113,13 @@ def _backend(ctx: Ctx, backend_id: str) -> Backend:
         raise NotFound(f"there is no backend {backend_id!r}: known are {known}", param="backend_id")
     if found.slot is None:
         raise SlotEmpty(f"backend {backend_id} stands in no slot: plug it, then ask", param="backend_id")
-    return found
+    return found.slot
 
 
-def _embedder(ctx: Ctx, model: str) -> Backend:
-    """Who makes vectors under that name: a slot by its number or name, else whom the policy chooses for the model."""
+def _answered_by(ctx: Ctx, slot: int | None) -> str | None:
+    """The backend in the slot that answered, while something is plugged there."""
     panel = panel_of(ctx)
-    named = next((slot for slot in panel.registry.plugged() if model in (slot.number.model_name, slot.name)), None)
-    if named is not None and named.binding is not None:
-        return panel.backends.backend_of(named.binding)
-    chosen = panel.backends.select_backend_for_task("text-embedding", model)
-    if chosen is None or chosen.slot is None:
-        raise NoCapableProvider(f"no slot makes vectors with the model {model!r}: plug one that does", param="model")
-    return chosen
-
-
-def _answered_by(ctx: Ctx, facts: Facts) -> str | None:
-    """The backend in the slot that answered, while it is still plugged there."""
-    panel = panel_of(ctx)
-    binding = None if facts["slot"] is None else panel.registry.slot(facts["slot"]).binding
+    binding = None if slot is None else panel.registry.slot(slot).binding
     return None if binding is None else panel.backends.backend_of(binding).id
 
 

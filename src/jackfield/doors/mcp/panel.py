@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from jackfield.gateway.errand import Errand
     from jackfield.gateway.inside import Told
     from jackfield.providers.registry import Registrar
     from jackfield.routing.manager import BackendManager
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 
 class Ask(Protocol):
-    """A chat request's fields, plain JSON in OpenAI's names, answered by whoever the gateway chooses."""
+    """A request's fields, plain JSON in OpenAI's names, answered by whoever the gateway chooses: a chat, or an errand."""
 
-    def __call__(self, fields: Mapping[str, Any], *, key_name: str = "") -> "Awaitable[Told]": ...
+    def __call__(
+        self, fields: Mapping[str, Any], *, key_name: str = "", errand: "Errand | None" = None
+    ) -> "Awaitable[Told]": ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
