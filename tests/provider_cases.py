@@ -21,6 +21,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from fake_assistants import fake_assistant, fake_llama
+from fake_torch_model import model_folder, without_torch
 from jackfield.providers.command_line import command_types
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.presets import load_presets
@@ -167,6 +168,18 @@ async def _engine(id_: str, tools: FakeTools, folder: Path, patch: pytest.Monkey
 
 
 @asynccontextmanager
+async def _torch_model(id_: str, tools: FakeTools, folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
+    loaded = without_torch(patch)
+
+    async def go_away() -> Config:
+        return {"model": str(folder / "nothing")}
+
+    yield Stand(
+        {"model": str(model_folder(folder / "tiny"))}, lambda: sum(len(model.answered) for model in loaded), None, go_away
+    )
+
+
+@asynccontextmanager
 async def _script(id_: str, tools: FakeTools, folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
     async def go_away() -> Config:
         return {"text": "pong", "ready": False}
@@ -241,6 +254,7 @@ async def _both_ways(id_: str, tools: FakeTools, folder: Path, patch: pytest.Mon
 
 _OTHERS: Mapping[str, Standing] = {
     "local": _engine,
+    "local_transformers": _torch_model,
     "scripted": _script,
     "human": _person,
     "litellm": _library,

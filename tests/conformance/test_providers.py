@@ -7,9 +7,11 @@ from typing import cast
 import pytest
 
 from fake_assistants import fake_assistant, fake_llama
+from fake_torch_model import model_folder, without_torch
 from jackfield.core.contracts import Provider
 from jackfield.providers.command_line import command_types
 from jackfield.providers.local_llama import LocalLlama
+from jackfield.providers.local_transformers import LocalTransformers
 from jackfield.providers.openai_compatible import preset_type
 from jackfield.providers.registry import load_registrar
 from jackfield.providers.scripted import Scripted
@@ -69,6 +71,16 @@ async def test_the_engine_in_this_process_keeps_every_law(law: str, tools: FakeT
     await check_law(law, LAWS[law], Subject(lambda: LocalLlama.create(config, tools), keeps_limits=True))
 
 
+@pytest.mark.parametrize("law", sorted(LAWS))
+async def test_transformers_with_a_fake_for_its_model_keeps_every_law(
+    law: str, tools: FakeTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fake stands for PyTorch alone; tests/engines/test_transformers.py asks the same of a real model."""
+    without_torch(monkeypatch)
+    config = {"model": str(model_folder(tmp_path / "tiny"))}
+    await check_law(law, LAWS[law], Subject(lambda: LocalTransformers.create(config, tools), keeps_limits=True))
+
+
 @pytest.mark.parametrize("id_", COMMANDS)
 async def test_every_program_keeps_every_law(id_: str, tools: FakeTools, tmp_path: Path) -> None:
     name, config = fake_assistant(tmp_path, id_)
@@ -86,4 +98,13 @@ async def test_llama_s_program_keeps_every_law(id_: str, tools: FakeTools, tmp_p
 
 
 def test_every_type_that_ships_is_covered_here() -> None:
-    assert set(load_registrar(plugins=False).ids()) == {*PRESETS, *NATIVE, "local", "scripted", *COMMANDS, *DIRECT, *ELSEWHERE}
+    assert set(load_registrar(plugins=False).ids()) == {
+        *PRESETS,
+        *NATIVE,
+        "local",
+        "local_transformers",
+        "scripted",
+        *COMMANDS,
+        *DIRECT,
+        *ELSEWHERE,
+    }

@@ -12,6 +12,7 @@ from jackfield.providers.hybrid import Hybrid
 from jackfield.providers.litellm import LiteLLM
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
+from jackfield.providers.local_transformers import LocalTransformers
 from jackfield.providers.mcp_tool import McpTool
 from jackfield.providers.ollama import Ollama, OllamaCloud
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
@@ -43,6 +44,7 @@ def register(registrar: Registrar) -> None:
     registrar.register(Ollama)
     registrar.register(OllamaCloud)
     registrar.register(LocalLlama)
+    registrar.register(LocalTransformers)
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)
     registrar.register(Scripted)
