@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 from websockets import ConnectionClosed
 from websockets.asyncio.server import ServerConnection, serve
@@ -22,6 +23,7 @@ from websockets.http11 import Request, Response
 
 from fake_assistants import fake_assistant, fake_llama
 from fake_torch_model import model_folder, without_torch
+from jackfield.core.requests import Generation
 from jackfield.providers.command_line import command_types
 from jackfield.providers.llama_direct import BitnetDirect, LlamaDirect
 from jackfield.providers.presets import load_presets
@@ -174,9 +176,11 @@ async def _torch_model(id_: str, tools: FakeTools, folder: Path, patch: pytest.M
     async def go_away() -> Config:
         return {"model": str(folder / "nothing")}
 
-    yield Stand(
-        {"model": str(model_folder(folder / "tiny"))}, lambda: sum(len(model.answered) for model in loaded), None, go_away
-    )
+    def answered() -> list[Generation]:
+        return [wish for model in loaded for wish in model.answered]
+
+    config = {"model": str(model_folder(folder / "tiny"))}
+    yield Stand(config, lambda: len(answered()), None, go_away, lambda: msgspec.json.encode(answered()[-1]))
 
 
 @asynccontextmanager
