@@ -34,7 +34,7 @@ from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest
 from jackfield.dialects import anthropic_messages
 from jackfield.providers import anthropic_batches
-from jackfield.providers.anthropic_models import ListedModel, ModelPage, facts_of, profile_of, quirks_of, read_page
+from jackfield.providers.anthropic_models import ListedModel, ModelPage, manners_of, profile_of, quirks_of, read_page
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
 from jackfield.providers.http_chat import Reading, chat_events, told
@@ -120,11 +120,11 @@ class Anthropic:
         known = self.card.capabilities
         self.capabilities = msgspec.structs.replace(
             known,
-            max_context=config.max_context or facts_of(self._model).context_length,
+            max_context=config.max_context or profile_of(self._model).context_length,
             vision=known.vision if config.vision is None else config.vision,
             images=known.images if config.vision is None else config.vision,
             default_model=self._model,
-            prefill=facts_of(self._model).prefill,
+            prefill=manners_of(self._model).prefill,
         )
         self.info = ProviderInfo(
             self.card.id, self.card.type, self.card.display_name, anthropic_messages.NAME, self._source.hosts

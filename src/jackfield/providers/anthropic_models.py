@@ -6,7 +6,7 @@ Knows facts and how the list spells them. It makes no request; unknown models ge
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -15,16 +15,16 @@ import msgspec
 from jackfield.core.errors import Malformed
 from jackfield.core.profiles import ModelProfile
 from jackfield.dialects.anthropic_messages import MessagesQuirks
+from jackfield.providers.model_facts import completed, documented
 from jackfield.providers.model_list import decode_models
 
+NAME = "anthropic"
 
-class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One row of anthropic_models.toml. Token counts in tokens; None is unknown."""
+
+class ModelManners(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How models of one name are asked: one row of anthropic_models.toml. None is unknown."""
 
     match: str = "*"
-    context_length: int | None = None
-    max_output_tokens: int | None = None
-    reasoning: bool | None = None
     sampling: bool = True
     thinking: Literal["budget", "adaptive", "none"] = "budget"
     schemas: bool = True
@@ -46,38 +46,29 @@ class ModelPage(msgspec.Struct, frozen=True):
 
 
 @cache
-def _rows() -> tuple[ModelFacts, ...]:
+def _rows() -> tuple[ModelManners, ...]:
     text = files("jackfield.providers").joinpath("anthropic_models.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text)["models"], tuple[ModelFacts, ...])
+    return msgspec.convert(tomllib.loads(text)["models"], tuple[ModelManners, ...])
 
 
 @cache
-def facts_of(model: str) -> ModelFacts:
+def manners_of(model: str) -> ModelManners:
     """The documented facts of a model; for an unknown one a row that knows nothing."""
-    return next((row for row in _rows() if fnmatchcase(model, row.match)), ModelFacts())
+    return next((row for row in _rows() if fnmatchcase(model, row.match)), ModelManners())
 
 
 def quirks_of(model: str, told: Mapping[str, Any], *, sampling: bool, extra_fields: tuple[str, ...]) -> MessagesQuirks:
     """What may be sent for this model. `sampling` False: the version of the API that is spoken has no such parameters."""
-    known = facts_of(model)
+    known = manners_of(model)
     quirks = {"sampling": known.sampling, "thinking": known.thinking, "schemas": known.schemas, **told}
     quirks["sampling"] = quirks["sampling"] and sampling
     return MessagesQuirks(extra_fields=extra_fields, **quirks)
 
 
+@lru_cache(maxsize=1024)
 def profile_of(model: str, source: str | None = None) -> ModelProfile:
     """The profile that is documented, without asking anybody."""
-    known = facts_of(model)
-    is_known = known.match != "*"
-    return ModelProfile(
-        model,
-        context_length=known.context_length,
-        max_output_tokens=known.max_output_tokens,
-        reasoning=known.reasoning,
-        vision=True if is_known else None,
-        tools=True if is_known else None,
-        source=source,
-    )
+    return completed(ModelProfile(model, source=source), documented(NAME, model))
 
 
 def read_page(body: bytes, source: str) -> ModelPage:
@@ -96,17 +87,14 @@ def read_page(body: bytes, source: str) -> ModelPage:
 def _listed(profile: ModelProfile, entry: Any) -> ListedModel:
     told = entry.get("capabilities") if isinstance(entry, dict) else None
     capabilities: dict[str, Any] = told if isinstance(told, dict) else {}
-    known = profile_of(profile.id)
-    facts = {
-        "vision": _supports(capabilities, "image_input"),
-        "reasoning": _supports(capabilities, "thinking"),
-        "json_mode": _supports(capabilities, "structured_outputs"),
-    }
-    for name in ("context_length", "max_output_tokens", "vision", "tools", "reasoning", "json_mode"):
-        facts[name] = next(
-            (value for value in (facts.get(name), getattr(profile, name), getattr(known, name)) if value is not None), None
-        )
-    return ListedModel(msgspec.structs.replace(profile, **facts), _quirks_told(capabilities))
+    supported = ModelProfile(
+        profile.id,
+        vision=_supports(capabilities, "image_input"),
+        reasoning=_supports(capabilities, "thinking"),
+        json_mode=_supports(capabilities, "structured_outputs"),
+        source=profile.source,
+    )
+    return ListedModel(completed(supported, profile, documented(NAME, profile.id)), _quirks_told(capabilities))
 
 
 def _supports(capabilities: Mapping[str, Any], *path: str) -> bool | None:

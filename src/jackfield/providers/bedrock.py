@@ -38,6 +38,7 @@ from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.model_facts import completed, documented
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.refusal import read_refusal
 from jackfield.providers.regions import Region, Regions, Sign
@@ -129,7 +130,7 @@ class Bedrock:
         known = self.card.capabilities
         self.capabilities = msgspec.structs.replace(
             known,
-            max_context=config.max_context,
+            max_context=self._facts_of(config.model).context_length if config.model else config.max_context,
             vision=known.vision if config.vision is None else config.vision,
             images=known.images if config.vision is None else config.vision,
             default_model=config.model,
@@ -177,7 +178,7 @@ class Bedrock:
     async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
         """The answer as events; upstream streams only if `request.stream` is set, with the same events either way."""
         model = self._named(request.model)
-        check_fit(request, model, self.card.id, self.capabilities, self._facts.get(model))
+        check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
         generation = merge_generation(request.generation, self._generation)
         asked = msgspec.structs.replace(request, generation=generation)
         body, warnings = bedrock_converse.encode_request(asked, model=model)
@@ -237,8 +238,12 @@ class Bedrock:
             )
         return model
 
+    def _facts_of(self, model: str) -> ModelProfile:
+        return self._facts.get(model) or self._merged(ModelProfile(model))
+
     def _merged(self, profile: ModelProfile) -> ModelProfile:
-        """What the person says counts before what the source lists."""
+        """What the person says counts before what the source lists, and that before what is published."""
+        profile = completed(profile, documented(self.card.id, profile.id))
         said = {name: value for name, value in self._said.items() if value is not None}
         return msgspec.structs.replace(profile, **said) if said else profile
 

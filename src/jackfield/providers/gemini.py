@@ -38,6 +38,7 @@ from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
 from jackfield.providers.http_source import Calls, HttpSource
 from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.model_facts import completed, documented
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.refusal import read_refusal
 
@@ -103,7 +104,7 @@ class Gemini:
         self._reading = _reading(self.card.id, self._model)
         self.capabilities = msgspec.structs.replace(
             self.card.capabilities,
-            max_context=config.max_context,
+            max_context=self._facts_of(self._model).context_length,
             vision=self.card.capabilities.vision if config.vision is None else config.vision,
             images=self.card.capabilities.images if config.vision is None else config.vision,
             default_model=self._model,
@@ -226,17 +227,18 @@ class Gemini:
     def _check_raw(self, fields: Mapping[str, msgspec.Raw], model: str) -> None:
         """Decodes the request only if its size, or an image in it, could be a reason to refuse it."""
         facts = self._facts_of(model)
-        window = (facts.context_length if facts else None) or self.capabilities.max_context
+        window = facts.context_length or self.capabilities.max_context
         contents = bytes(fields.get("contents", b""))
         is_long = window is not None and len(contents) // BYTES_PER_TOKEN > window
         if is_long or (self.capabilities.images is False and b"nline" in contents):
             check_fit(gemini.decode_request(fields), model, self.card.id, self.capabilities, facts)
 
-    def _facts_of(self, model: str) -> ModelProfile | None:
-        return self._facts.get(model)
+    def _facts_of(self, model: str) -> ModelProfile:
+        return self._facts.get(model) or self._merged(ModelProfile(model))
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
-        """What the person says counts before what the source lists."""
+        """What the person says counts before what the source lists, and that before what Google publishes of its models."""
+        profile = completed(profile, documented(Gemini.card.id, profile.id))
         said = {name: value for name, value in self._said.items() if value is not None}
         return msgspec.structs.replace(profile, **said) if said else profile
 

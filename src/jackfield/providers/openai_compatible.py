@@ -46,6 +46,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
 from jackfield.providers.http_chat import Reading, chat_events, told
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.model_facts import completed
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAIConfig, OpenAISettings, card_of, read_settings
 from jackfield.providers.openai_traits import traits_of
@@ -315,11 +316,8 @@ class OpenAICompatible:
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts most, then what the source lists, then what is documented."""
         said: dict[str, Any] = {"vision": self._vision, "context_length": self._max_context}
-        known = self.preset.facts(profile.id) if self.preset.models else None
         filled = {name: value for name, value in said.items() if value is not None}
-        for name in ModelProfile.__struct_fields__ if known else ():
-            if name not in filled and getattr(profile, name) is None and getattr(known, name) is not None:
-                filled[name] = getattr(known, name)
+        profile = completed(profile, self.preset.facts(profile.id))
         return msgspec.structs.replace(profile, **filled) if filled else profile
 
     def _capabilities(self, config: OpenAIConfig) -> Capabilities:

@@ -21,6 +21,7 @@ from jackfield.core.ids import parse_provider_id
 from jackfield.core.parameters import did_you_mean
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.dialects.openai_chat import ChatQuirks
+from jackfield.providers.model_facts import ModelFacts, documented, profile_in
 
 Platform = Literal["linux", "macos", "windows"]
 CallName = Literal["embeddings", "images", "image_edits", "speech", "transcription", "moderation", "files", "batches", "tuning"]
@@ -38,20 +39,6 @@ class CallFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         """The slot's own model if it is for this call, else the usual one."""
         is_for_it = own is not None and any(fnmatchcase(own, pattern) for pattern in self.models)
         return own if is_for_it or not self.models else self.models[0]
-
-
-class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """Documented facts about the models whose id fits the glob `match`; the first row that fits counts."""
-
-    match: str
-    context_length: int | None = None
-    max_output_tokens: int | None = None
-    vision: bool | None = None
-    audio: bool | None = None
-    tools: bool | None = None
-    json_mode: bool | None = None
-    reasoning: bool | None = None
-    embeddings: bool | None = None
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -106,12 +93,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.base_url is not None and bool(self.key_env)
 
     def facts(self, model: str) -> ModelProfile | None:
-        """What is documented about `model`, None if nothing is."""
-        for row in self.models:
-            if fnmatchcase(model, row.match):
-                known = {name: getattr(row, name) for name in ModelFacts.__struct_fields__ if name != "match"}
-                return ModelProfile(model, **known, source=self.docs)
-        return None
+        """What its own rows say of `model`, else what is published about it, else None."""
+        return profile_in(self.models, model, self.docs) or documented(self.id, model)
 
 
 _TABLES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(

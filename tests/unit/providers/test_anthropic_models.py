@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from jackfield.core.errors import Malformed
-from jackfield.providers.anthropic_models import facts_of, profile_of, quirks_of, read_page
+from jackfield.providers.anthropic_models import manners_of, profile_of, quirks_of, read_page
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_list_counts_more_than_the_rows() -> None:
     assert (profile.context_length, profile.max_output_tokens) == (1_000_000, 128_000)
     assert (profile.vision, profile.reasoning, profile.json_mode, profile.tools) == (False, True, True, True)
     assert quirks_of("claude-new", listed.told, sampling=True, extra_fields=()).thinking == "budget"
-    assert facts_of("claude-new").thinking == "adaptive"
+    assert manners_of("claude-new").thinking == "adaptive"
 
 
 def test_a_model_that_does_not_think_is_known_as_such() -> None:

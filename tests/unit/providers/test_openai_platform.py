@@ -325,4 +325,4 @@ async def test_models_are_those_that_the_api_lists_and_facts_fill_in(provider: A
     listed = {model.id: model for model in await provider.list_models()}
     assert set(listed) == {"gpt-4o", "gpt-4o-mini", "o3-pro"}
     assert listed["gpt-4o"].context_length == 128_000
-    assert listed["o3-pro"].context_length is None
+    assert listed["o3-pro"].context_length == 200_000
