@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jackfield.app.asgi import Root
 from jackfield.app.background import every
+from jackfield.app.entrances import entrances
 from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish, take_over
 from jackfield.app.mounts import CONTROL, MCP, ASGIApp, Mount
@@ -25,10 +26,7 @@ from jackfield.app.status import Status
 from jackfield.app.tracing import traces_of
 from jackfield.core.errors import SlotEmpty
 from jackfield.core.modes import OperatingMode
-from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.dialect import OpenAIChat
-from jackfield.doors.openai.door import OpenAIDoor
-from jackfield.doors.openai.models import Models
 from jackfield.gateway.backend_figures import backend_figures
 from jackfield.gateway.inside import Inside
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
@@ -326,12 +324,11 @@ def _root(house: House) -> Root:
     server = settings.server
     references = {**({MAIN_KEY: server.api_key} if server.api_key else {}), **server.api_keys}
     keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
-    chat = ChatCompletions(house.pipeline, RequestIds(randomness.token_hex(4)), time.time)
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     admission = Admission(keys, (server.host,), check_hosts=not server.expose)
     return Root(
         admission,
-        [OpenAIDoor(chat, Models(house.catalogue, lambda: house.started_at))],
+        entrances(house),
         {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
         [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house))],
         max_body_bytes=server.max_body_bytes,

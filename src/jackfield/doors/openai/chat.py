@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: reads what the gateway must know of a body, leaves the rest undecoded, runs the pipeline."""
+"""POST /v1/chat/completions and /v1/completions: reads what the gateway must know of a body, leaves the rest undecoded."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -25,11 +25,19 @@ _stream_options = msgspec.json.Decoder(StreamOptions | None).decode
 
 
 class ChatCompletions:
-    def __init__(self, pipeline: Pipeline, new_request_id: Callable[[], str], now: Callable[[], float]) -> None:
+    """`dialect` is the newer one or the older."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        new_request_id: Callable[[], str],
+        now: Callable[[], float],
+        dialect: OpenAIChat | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._new_request_id = new_request_id
         self._now = now
-        self._dialect = OpenAIChat()
+        self._dialect = dialect or OpenAIChat()
 
     async def __call__(self, client: Client) -> None:
         received_at = perf_counter()
@@ -45,8 +53,7 @@ class ChatCompletions:
             received_at=received_at,
         )
         call.continues = call.stream and wants_continuation(client.headers)
-        if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
-            raise BadRequest("messages must be a list of {role, content} objects", param="messages")
+        self._dialect.check(fields)
         await self._pipeline.run(call, client)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError
+from jackfield.core.errors import BadRequest, JackfieldError
 from jackfield.core.events import ChatReply
 from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
-from jackfield.dialects import openai_chat
+from jackfield.dialects import openai_chat, openai_completions
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
 
 # A client that uses one name of a setting has said something about it: the slot's own must not go beside it.
@@ -25,6 +25,11 @@ class OpenAIChat:
     prompt_field = "messages"
     keep_alive = b": keep-alive\n\n"
     forwarded: tuple[bytes, ...] = ()
+
+    def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
+        """What every request must have. Raises BadRequest."""
+        if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
+            raise BadRequest("messages must be a list of {role, content} objects", param="messages")
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement(
@@ -72,6 +77,36 @@ class OpenAIChat:
         return openai_chat.DONE_EVENT
 
 
+class OpenAICompletions(OpenAIChat):
+    """The older call. No source is asked in it: a prompt is a chat of one message."""
+
+    name = openai_completions.NAME
+    path = openai_completions.PATH
+    prompt_field = "prompt"
+
+    def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
+        openai_completions.decode_request(fields)
+
+    def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
+        return CapabilityRequirement()
+
+    def decode_request(self, fields: Mapping[str, msgspec.Raw], model: str | None) -> ChatRequest:
+        return msgspec.structs.replace(openai_completions.decode_request(fields), model=model)
+
+    def decode_reply(self, body: bytes) -> ChatReply:
+        return openai_completions.decode_reply(body)
+
+    def encode_reply(self, reply: ChatReply, request_id: str, created: int) -> bytes:
+        return openai_completions.encode_reply(reply, id=f"cmpl-{request_id}", created=reply.created or created)
+
+    def is_empty(self, body: bytes) -> bool:
+        reply = openai_completions.decode_reply(body)
+        return not reply.text and reply.finish_reason not in ("length", "content_filter")
+
+    def encoder(self, request_id: str, created: int, model: str, show_usage: bool) -> Encoder:
+        return openai_completions.StreamEncoder(id=f"cmpl-{request_id}", created=created, model=model, include_usage=show_usage)
+
+
 def _is_said(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
     """An explicit null says nothing, as with OpenAI."""
     return name in fields and bytes(fields[name]) != b"null"
@@ -85,4 +120,4 @@ def _checked(body: bytes) -> Usage | None:
     return openai_chat.decode_reply(body).usage
 
 
-_satisfies: type[DoorDialect] = OpenAIChat
+_satisfies: tuple[type[DoorDialect], ...] = (OpenAIChat, OpenAICompletions)

@@ -3,11 +3,11 @@
 People write base URLs with and without `/v1`, and some clients add a second one; all three reach the same routes.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 from jackfield.core.errors import JackfieldError, NotFound
 from jackfield.dialects import openai_chat
-from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.models import Models
 from jackfield.gateway.client import Client
 from jackfield.gateway.door import Door, Handler
@@ -17,16 +17,24 @@ MODEL_PREFIXES = tuple(f"{prefix}/models/" for prefix in PREFIXES)
 
 
 class OpenAIDoor:
-    """`routes` maps each path to its methods; `find` also knows the one path with a parameter."""
+    """`routes` maps each path to its methods; `find` also knows the one path with a parameter.
+
+    `further` are the calls beside chat and models, by their path after the prefix.
+    """
 
     roots = ("/v1/",)
 
-    def __init__(self, chat: ChatCompletions, models: Models) -> None:
+    def __init__(self, chat: Handler, models: Models, further: Mapping[str, dict[str, Handler]] | None = None) -> None:
         self._models = models
         self.routes: dict[str, dict[str, Handler]] = {}
+        served: dict[str, dict[str, Handler]] = {
+            "chat/completions": {"POST": chat},
+            "models": {"GET": models.list},
+            **(further or {}),
+        }
+        self._served = [f"{' '.join(methods)} /v1/{path}" for path, methods in served.items()]
         for prefix in PREFIXES:
-            self.routes[f"{prefix}/chat/completions"] = {"POST": chat}
-            self.routes[f"{prefix}/models"] = {"GET": models.list}
+            self.routes |= {f"{prefix}/{path}": methods for path, methods in served.items()}
 
     def find(self, path: str) -> dict[str, Handler] | None:
         """The methods of a path that is not in `routes`, or None."""
@@ -45,7 +53,7 @@ class OpenAIDoor:
     def unknown(self, method: str, path: str) -> JackfieldError:
         """The error for a path that nothing here serves."""
         return NotFound(
-            f"nothing here answers {method} {path}; served: POST /v1/chat/completions, GET /v1/models, /health, /status",
+            f"nothing here answers {method} {path}; served: {', '.join(self._served)}, /health, /status",
             code="unknown_path",
         )
 

@@ -1,0 +1,39 @@
+"""The OpenAI door put together: every call that it serves, on one pipeline."""
+
+from collections.abc import Callable
+
+from jackfield.dialects import openai_audio, openai_completions, openai_embeddings, openai_images, openai_moderations, rerank
+from jackfield.doors.openai.audio import Speech, Transcriptions
+from jackfield.doors.openai.chat import ChatCompletions
+from jackfield.doors.openai.dialect import OpenAICompletions
+from jackfield.doors.openai.door import OpenAIDoor
+from jackfield.doors.openai.errands import Errands
+from jackfield.doors.openai.images import Edits, Generations
+from jackfield.doors.openai.models import Models
+from jackfield.doors.openai.tasks import Embeddings, Moderations, Rerank
+from jackfield.gateway.door import Handler
+from jackfield.gateway.pipeline import Pipeline
+from jackfield.slots.catalogue import Catalogue
+
+
+def openai_door(
+    pipeline: Pipeline,
+    catalogue: Catalogue,
+    new_request_id: Callable[[], str],
+    now: Callable[[], float],
+    started_at: Callable[[], float],
+) -> OpenAIDoor:
+    """`now` and `started_at` are Unix seconds."""
+    errands = Errands(pipeline, new_request_id, now)
+    posts: dict[str, Handler] = {
+        openai_completions.PATH: ChatCompletions(pipeline, new_request_id, now, OpenAICompletions()),
+        openai_embeddings.PATH: Embeddings(errands),
+        openai_moderations.PATH: Moderations(errands),
+        rerank.PATH: Rerank(errands),
+        openai_images.DRAW_PATH: Generations(errands),
+        openai_images.EDIT_PATH: Edits(errands),
+        openai_audio.SPEAK_PATH: Speech(errands),
+        openai_audio.TRANSCRIBE_PATH: Transcriptions(errands),
+    }
+    chat = ChatCompletions(pipeline, new_request_id, now)
+    return OpenAIDoor(chat, Models(catalogue, started_at), {path: {"POST": handler} for path, handler in posts.items()})
