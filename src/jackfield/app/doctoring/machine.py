@@ -31,6 +31,7 @@ DISK_LOW_BYTES = 2 * GIB
 DISK_FULL_BYTES = 100 * 1024**2
 EXTRAS: Mapping[str, str] = {
     "local": "xllamacpp",
+    "transformers": "transformers",
     "otel": "opentelemetry.sdk",
     "mcp": "mcp",
     "ws": "websockets",
