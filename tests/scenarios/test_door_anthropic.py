@@ -12,6 +12,7 @@ from anthropic import AsyncAnthropic
 from jackfield.testing.fake_anthropic import SIGNATURE, FakeAnthropic
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway, running_gateway
+from wired_doors import wire
 
 PING: Any = [{"role": "user", "content": "ping"}]
 COUNT: Any = [{"role": "user", "content": "Count to 5"}]
@@ -36,40 +37,14 @@ async def claude() -> AsyncIterator[FakeAnthropic]:
 
 @pytest.fixture(autouse=True)
 def wired(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
-    from jackfield.app import compose
-    from jackfield.doors.anthropic.count import CountTokens
-    from jackfield.doors.anthropic.door import AnthropicDoor
-    from jackfield.doors.anthropic.messages import Messages
-    from jackfield.doors.anthropic.models import Models
-    from jackfield.gateway.request_ids import RequestIds
-    from jackfield.gateway.token_count import TokenCount
-
-    if hasattr(compose, "AnthropicDoor"):
-        return
-
-    plain = compose._root
-
-    def root(house: Any) -> Any:
-        made = plain(house)
-        ids = RequestIds("a")
-        count = CountTokens(TokenCount(house.pipeline.resolve), ids, time.time)
-        door = AnthropicDoor(Messages(house.pipeline, ids, time.time), count, Models(house.catalogue, lambda: house.started_at))
-        first = made._doors._doors[0]
-        from jackfield.gateway.matching import Doors
-
-        made._doors = Doors([door, first], {})
-        return made
-
-    monkeypatch.setattr(compose, "_root", root)
+    wire(monkeypatch)
 
 
 @pytest.fixture
 async def gateway(tmp_path: Path, fake: FakeOpenAI, claude: FakeAnthropic) -> AsyncIterator[Gateway]:
-    async with running_gateway(tmp_path, {"ANTHROPIC_API_KEY": "k"}) as running:
+    async with running_gateway(tmp_path, {"CLAUDE": "the slot's own"}) as running:
         await running.plug(0, "openai-compat", base_url=fake.base_url, model="fake-model")
-        await running.plug(1, "anthropic", base_url=claude.base_url, model="claude-fake-1")
+        await running.plug(1, "anthropic", base_url=claude.base_url, model="claude-fake-1", api_key="env:CLAUDE")
         yield running
 
 
@@ -176,7 +151,7 @@ async def test_headers_of_the_protocol_are_forwarded_byte_for_byte(gateway: Gate
     assert reply.status_code == 200, reply.text
     sent = claude.requests[-1].headers
     assert sent["anthropic-beta"] == headers["anthropic-beta"]
-    assert sent["x-api-key"] == "k"
+    assert sent["x-api-key"] == "the slot's own"
 
 
 @pytest.mark.parametrize("base", ["", "/v1", "/v1/v1"])

@@ -1,15 +1,25 @@
 """Gemini's calls beside generation: embeddings, counting tokens, listing models. Bodies only; pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import BadRequest, Malformed
+from jackfield.core.errors import BadRequest, Malformed, NotSupported
 from jackfield.core.profiles import ModelProfile
 from jackfield.core.requests import EmbedReply, EmbedRequest
 from jackfield.core.usage import Usage
-from jackfield.dialects.gemini_names import MODEL_PREFIX, bare_model
-from jackfield.dialects.json_value import Object
+from jackfield.dialects.gemini_names import MODEL_PREFIX, bare_model, camel, spelled
+from jackfield.dialects.json_value import (
+    Object,
+    field_value,
+    missing,
+    present,
+    read_array,
+    read_object,
+    required_text,
+    rest,
+)
 from jackfield.dialects.vectors import checked_vectors
 
 _encode = msgspec.json.Encoder().encode
@@ -75,6 +85,57 @@ def encode_embed(request: EmbedRequest, model: str) -> bytes:
         for text in texts_of(request)
     ]
     return _encode({"requests": items})
+
+
+def decode_embed_request(fields: Mapping[str, msgspec.Raw], *, batch: bool) -> EmbedRequest:
+    """An embedContent request, or a batchEmbedContents one, as it comes in at a door; `model` is the gateway's to resolve.
+
+    Raises BadRequest with the place (requests[0].content.parts), NotSupported where the requests of a batch differ in more
+    than their text.
+    """
+    given = {name: field_value(name, raw) for name, raw in fields.items()}
+    if not batch:
+        text, beside = _embed_item(given, "")
+        return _embed_request([text], beside)
+    items = read_array(given.get("requests"), "requests")
+    if not items:
+        raise BadRequest("requests must hold at least one request", param="requests")
+    read = [_embed_item(read_object(item, f"requests[{at}]"), f"requests[{at}].") for at, item in enumerate(items)]
+    for at, (_, beside) in enumerate(read):
+        if beside != read[0][1]:
+            raise NotSupported(f"requests[{at}] asks for another kind of vector than requests[0]", param=f"requests[{at}]")
+    return _embed_request([text for text, _ in read], read[0][1])
+
+
+def _embed_item(item: Object, at: str) -> tuple[str, Object]:
+    """The text, and what is said about its vector."""
+    told = camel(item)
+    content = told.get("content")
+    if content is None:
+        raise missing(f"{at}content")
+    parts = read_array(spelled(content, f"{at}content").get("parts"), f"{at}content.parts")
+    texts = [
+        required_text(read_object(part, f"{at}content.parts[{place}]"), "text", f"{at}content.parts[{place}]")
+        for place, part in enumerate(parts)
+    ]
+    beside = {**camel(read_object(told.get("embedContentConfig") or {}, f"{at}embedContentConfig")), **told}
+    return "".join(texts), present(rest(beside, ("content", "model", "embedContentConfig")))
+
+
+def _embed_request(texts: list[str], beside: Object) -> EmbedRequest:
+    size = beside.pop("outputDimensionality", None)
+    if size is not None and (type(size) is not int or size < 1):
+        raise BadRequest(f"outputDimensionality must be a whole number above 0, got {size!r}", param="outputDimensionality")
+    return EmbedRequest(tuple(texts), None, size, beside)
+
+
+def encode_embed_reply(reply: EmbedReply, *, batch: bool) -> bytes:
+    """What is answered to embedContent, or to batchEmbedContents."""
+    found = [{"values": vector} for vector in reply.vectors]
+    body: Object = {"embeddings": found} if batch else {"embedding": found[0]}
+    if reply.usage.prompt_tokens:
+        body["usageMetadata"] = {"promptTokenCount": reply.usage.prompt_tokens}
+    return _encode(body)
 
 
 def decode_embed(body: bytes, count: int, model: str) -> EmbedReply:

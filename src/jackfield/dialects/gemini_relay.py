@@ -26,9 +26,9 @@ class _Part(msgspec.Struct, gc=False):
     inlineData: Any = None  # noqa: N815
     executableCode: Any = None  # noqa: N815
 
-    @property
-    def is_content(self) -> bool:
-        return bool(self.text or self.functionCall or self.inlineData or self.executableCode)
+
+def _is_content(part: _Part) -> bool:
+    return bool(part.text or part.functionCall or part.inlineData or part.executableCode)
 
 
 class _Content(msgspec.Struct, gc=False):
@@ -55,10 +55,11 @@ class StreamRelay:
     """`feed` every chunk and send on what it returns; `finish` once upstream has ended; then read the attributes.
 
     `done` stays false: this wire has no end mark, its end is the end of the bytes. `has_content` turns true with the first
-    text, thought, call or picture; `error` is the first error inside the stream. `show_usage` changes nothing.
+    text, thought, call or picture, `pieces` counts the objects with any; `error` is the first error inside the stream.
+    `show_usage` changes nothing.
     """
 
-    __slots__ = ("_frames", "_is_between", "_provider", "done", "error", "finished", "has_content", "usage")
+    __slots__ = ("_frames", "_is_between", "_provider", "done", "error", "finished", "has_content", "pieces", "usage")
 
     def __init__(self, *, show_usage: bool = True, provider: str = "") -> None:
         self._provider = provider
@@ -68,6 +69,7 @@ class StreamRelay:
         self.done = False
         self.finished = False
         self.has_content = False
+        self.pieces = 0
         self.error: JackfieldError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -77,22 +79,24 @@ class StreamRelay:
         """
         is_whole = chunk.endswith(_EVENT_ENDS)
         if self.has_content and self._is_between and is_whole and chunk.startswith(b"data: {") and not _NEWS.search(chunk):
+            self.pieces += 1 + chunk.count(b"\ndata: {")
             return chunk
         self._is_between = is_whole
         for data in self._frames.feed(chunk):
-            self._note(data)
+            self.note(data)
         return chunk
 
     def finish(self) -> bytes:
         """Nothing is ever held back."""
         was = self.error
         for data in self._frames.finish():
-            self._note(data)
+            self.note(data)
         if not self.finished and isinstance(self.error, Malformed):
             self.error = was  # half an object: the stream was cut inside it
         return b""
 
-    def _note(self, data: bytes) -> None:
+    def note(self, data: bytes) -> None:
+        """Looks at one whole object."""
         if not data.strip():
             return
         try:
@@ -110,8 +114,9 @@ class StreamRelay:
             self.error = self.error or blocked(answer.promptFeedback, provider=self._provider)
 
     def _note_candidate(self, candidate: _Candidate) -> None:
-        if not self.has_content and candidate.content is not None and candidate.content.parts:
-            self.has_content = any(part.is_content for part in candidate.content.parts)
+        if candidate.content is not None and candidate.content.parts and any(map(_is_content, candidate.content.parts)):
+            self.has_content = True
+            self.pieces += 1
         if candidate.finishReason is not None:
             try:
                 read_reason(candidate.finishReason, candidate.finishMessage, called=False, provider=self._provider)

@@ -36,7 +36,11 @@ GENERATION_NAMES = {
 }
 _CORE_NAMES = {wire: core for core, wire in GENERATION_NAMES.items()}
 _FORMAT = ("responseMimeType", "responseSchema", "responseJsonSchema")
-_READ = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "model", "stream")
+SETTINGS = "jackfield"
+"""A field of ours: settings of a slot, by their canonical names, that this dialect has no field for."""
+BESIDE = ("model", "stream", "alt", SETTINGS)
+"""What a door puts beside the client's fields; sources tell it from the address, or not at all."""
+_READ = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", *BESIDE)
 OWN_FIELDS = ("safetySettings", "cachedContent", "labels", "serviceTier", "store", "modelArmorConfig")
 """Top-level fields that core has no name for and a source of this dialect takes."""
 _JSON = "application/json"
@@ -51,7 +55,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     values = camel({name: field_value(name, raw) for name, raw in fields.items()})
     config = spelled(values["generationConfig"], "generationConfig") if values.get("generationConfig") is not None else {}
     _refuse_many(config.get("candidateCount"))
-    generation, left = _generation(config)
+    generation, left = _generation(config, read_object(values.get(SETTINGS) or {}, SETTINGS))
     tools, other_tools = decode_tools(values.get("tools"))
     choice, tool_config = decode_choice(values.get("toolConfig"))
     kept: Object = {"generationConfig": left, "tools": other_tools, "toolConfig": tool_config}
@@ -76,8 +80,8 @@ def _refuse_many(count: Any) -> None:
         raise NotSupported(f"{at} above 1 is only possible where the source takes requests of this form as they are", param=at)
 
 
-def _generation(config: Object) -> tuple[Generation, Object]:
-    given = {core: config[wire] for wire, core in _CORE_NAMES.items() if config.get(wire) is not None}
+def _generation(config: Object, settings: Object) -> tuple[Generation, Object]:
+    given = settings | {core: config[wire] for wire, core in _CORE_NAMES.items() if config.get(wire) is not None}
     if isinstance(given.get("top_k"), float) and given["top_k"].is_integer():
         given["top_k"] = int(given["top_k"])  # Google's own clients write it as 40.0
     left = rest(config, (*_CORE_NAMES, *_FORMAT, "thinkingConfig", "candidateCount"))

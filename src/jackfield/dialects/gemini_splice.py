@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from jackfield.core.requests import Generation
 from jackfield.dialects.gemini_names import camel
-from jackfield.dialects.gemini_request import GENERATION_NAMES
+from jackfield.dialects.gemini_request import BESIDE, GENERATION_NAMES, SETTINGS
 
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_BESIDE = ("model", "stream")
 _CONFIG = ("generationConfig", "generation_config")
 
 Fields = Mapping[str, msgspec.Raw]
@@ -20,7 +20,7 @@ Fields = Mapping[str, msgspec.Raw]
 
 def splice_request(fields: Fields, *, model: str | None = None, stream: bool = False) -> bytes:
     """The body to send. `model` and `stream` change nothing here: the address tells them."""
-    return _encode({name: value for name, value in fields.items() if name not in _BESIDE})
+    return _encode({name: value for name, value in fields.items() if name not in BESIDE})
 
 
 def method(*, stream: bool) -> str:
@@ -31,8 +31,9 @@ def method(*, stream: bool) -> str:
 def fill_in(fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
     """Puts a slot's settings, by their canonical names, into `fields` where the client said nothing about them.
 
-    Settings without a name in `generationConfig` go to the top if the client said nothing there. A `generationConfig` that is
-    no object is left for the source to refuse.
+    Of those without a name in `generationConfig` the generation settings go under `SETTINGS`: `decode_request` finds them
+    there, `splice_request` leaves them out, since Google refuses fields that it does not know. Others go to the top if the
+    client said nothing there. A `generationConfig` that is no object is left for the source to refuse.
     """
     at = next((name for name in _CONFIG if name in fields), _CONFIG[0])
     try:
@@ -43,6 +44,11 @@ def fill_in(fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw])
     added = {wire: defaults[core] for core, wire in GENERATION_NAMES.items() if core in defaults and wire not in said}
     if added:
         fields[at] = msgspec.Raw(_encode({**config, **added}))
+    others: dict[str, msgspec.Raw] = {}
     for name, value in defaults.items():
-        if name not in GENERATION_NAMES and name not in fields:
+        if name in Generation.__struct_fields__ and name not in GENERATION_NAMES:
+            others[name] = value
+        elif name not in GENERATION_NAMES and name not in fields:
             fields[name] = value
+    if others:
+        fields[SETTINGS] = msgspec.Raw(_encode(others))

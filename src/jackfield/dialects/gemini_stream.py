@@ -27,6 +27,7 @@ from jackfield.core.events import (
 from jackfield.core.messages import ReasoningPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
+from jackfield.dialects.gemini_array import END, ArrayWriter
 from jackfield.dialects.gemini_errors import encode_error
 from jackfield.dialects.gemini_events import AnswerReader
 from jackfield.dialects.gemini_framing import ObjectDecoder
@@ -97,7 +98,7 @@ class StreamEncoder:
         self._same: Object = {"modelVersion": model, "responseId": id}
         self._include_usage = include_usage
         self._form = form
-        self._is_first = True
+        self.writer = ArrayWriter()
         self._usage: Usage | None = None
         self._started: dict[int, PartStarted] = {}
         self._arguments: dict[int, list[str]] = {}
@@ -133,15 +134,19 @@ class StreamEncoder:
             case _:
                 assert_never(event)
 
+    def restarted(self, discard_chars: int) -> bytes:
+        """An answer that says nothing, whose field `jackfield` says that all text so far is void: a client discards it."""
+        return self._object([], {}, {"jackfield": {"restarted": True, "discard_chars": discard_chars}})
+
     def end(self) -> bytes:
         """What closes the stream: nothing for events, a bracket for an array."""
         if self._form == "sse":
             return b""
-        return b"[]" if self._is_first else b"\n]"
+        return END if self.writer.has_begun else b"[]"
 
     def error(self, error: JackfieldError) -> bytes:
         """The in-band error. Nothing follows it."""
-        return self._framed(encode_error(error)) + self.end()
+        return encode_stream_error(error) if self._form == "sse" else self.writer.error(error)
 
     def _text(self, index: int, text: str, logprobs: tuple[Any, ...]) -> bytes:
         if not text and not logprobs:
@@ -179,14 +184,16 @@ class StreamEncoder:
         return self._object(kept_parts(event.message_extra), candidate, top)
 
     def _object(self, parts: Sequence[Object | None], candidate: Object, top: Object | None = None) -> bytes:
-        content = {"parts": [part for part in parts if part is not None], "role": "model"}
+        # Google's own clients take a turn without parts for a broken one and forget all of it.
+        content = {"parts": [part for part in parts if part is not None] or [{"text": ""}], "role": "model"}
         return self._framed(
             _encode({"candidates": [{"content": content, "index": 0, **candidate}], **(top or {}), **self._same})
         )
 
     def _framed(self, data: bytes) -> bytes:
-        if self._form == "sse":
-            return sse.encode(data)
-        head = b"[" if self._is_first else b",\n"
-        self._is_first = False
-        return head + data
+        return sse.encode(data) if self._form == "sse" else self.writer.write(data)
+
+
+def encode_stream_error(error: JackfieldError) -> bytes:
+    """An error as an event of a stream that has already begun, also one that was relayed. The stream must end after it."""
+    return sse.encode(encode_error(error))

@@ -10,9 +10,10 @@ from jackfield.doors.anthropic.dialect import AnthropicMessages
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.fields import model_of
-from jackfield.gateway.token_count import TokenCount
+from jackfield.gateway.token_count import Place, TokenCount
 
 JSON = (b"content-type", b"application/json")
+PLACE = Place(anthropic_messages.COUNT_PATH, anthropic_messages.decode_count)
 BY = b"x-jackfield-counted-by"
 
 
@@ -39,6 +40,6 @@ class CountTokens:
             received_at=received_at,
         )
         call.headers, call.key_name = client.headers, client.key_name
-        counted = await self._count(call, anthropic_messages.COUNT_PATH, anthropic_messages.decode_count)
+        counted = await self._count(call, PLACE)
         headers = [JSON, (b"x-request-id", call.request_id.encode()), (BY, counted.by.encode())]
         await client.reply(200, headers, msgspec.json.encode({"input_tokens": counted.tokens}))

@@ -25,7 +25,7 @@ class AnthropicMessages:
     stream_type = b"text/event-stream; charset=utf-8"
     prompt_field = "messages"
     keep_alive = anthropic_messages.PING_EVENT
-    forwarded = tuple(name.encode() for name in anthropic_messages.OWN_HEADERS)
+    forwarded: tuple[bytes, ...] = tuple(name.encode() for name in anthropic_messages.OWN_HEADERS)
 
     def __init__(self, *, counts: bool = False) -> None:
         self._wants_max_tokens = not counts

@@ -1,0 +1,1 @@
+"""The Gemini door: answers, vectors, token counts and models as Google's clients ask for them."""
