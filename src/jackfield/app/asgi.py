@@ -40,7 +40,6 @@ class Root:
     ) -> None:
         self._admission = admission
         self._doors = Doors(doors, extra_routes)
-        self._first = doors[0]
         self._mounts = tuple(mounts)
         self._build_websocket = build_websocket
         self._websocket: ASGIApp | None = None
@@ -62,7 +61,7 @@ class Root:
             client.close()
             await mount.serve(scope, in_time(receive), send, client.key_name)
 
-        await self._guarded(client, self._first, pass_on)
+        await self._guarded(client, self._doors.general, pass_on)
 
     async def serve(self, client: Client) -> None:
         """Answers one request of a data route. Never raises but for a cancellation from outside."""

@@ -1,11 +1,14 @@
 """The doors of the request path put together: one pipeline behind all of them. The heavier ones are mounts (compose.py)."""
 
-import secrets as randomness
+import secrets
 import time
 from typing import TYPE_CHECKING
 
+from jackfield.doors.anthropic.wiring import anthropic_door
+from jackfield.doors.gemini.wiring import gemini_door
 from jackfield.doors.openai.wiring import openai_door
 from jackfield.gateway.request_ids import RequestIds
+from jackfield.gateway.token_count import TokenCount
 
 if TYPE_CHECKING:
     from jackfield.app.compose import House
@@ -13,6 +16,11 @@ if TYPE_CHECKING:
 
 
 def entrances(house: "House") -> list["Door"]:
-    """The first one is OpenAI's: it answers where nothing tells whose client it is."""
-    request_ids = RequestIds(randomness.token_hex(4))
-    return [openai_door(house.pipeline, house.catalogue, request_ids, time.time, lambda: house.started_at)]
+    """The last one is OpenAI's: it answers where nothing tells whose client it is."""
+    request_ids = RequestIds(secrets.token_hex(4))
+    pipeline, catalogue, count = house.pipeline, house.catalogue, TokenCount(house.pipeline.resolve)
+    return [
+        anthropic_door(pipeline, catalogue, count, request_ids, time.time, lambda: house.started_at),
+        gemini_door(pipeline, catalogue, count, request_ids, time.time),
+        openai_door(pipeline, catalogue, request_ids, time.time, lambda: house.started_at),
+    ]

@@ -1,6 +1,6 @@
 """All doors together: which of them a request is at, and which handler there. One look-up on the usual path.
 
-Where several doors serve one path (`/v1/models`), the request says by its headers which it means; else the first one is it.
+Where several doors serve one path (`/v1/models`), the request says by its headers which it means; else the last one is it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,21 @@ class WrongMethod(BadRequest):
 
 
 class Doors:
-    """`doors` in the order of their right to a shared path; the first also answers for paths that nobody knows.
+    """`doors` in the order in which they are asked; the last is the general one, which also answers where nobody is meant.
 
-    `extra` are paths outside any dialect (/health, /status); errors there have the first door's shape.
+    `extra` are paths outside any dialect (/health, /status); errors there have the general door's shape.
     """
 
     def __init__(self, doors: Sequence[Door], extra: Mapping[str, Methods]) -> None:
         self._doors = tuple(doors)
+        self.general = self._doors[-1]
         self._places: dict[str, tuple[Door, Methods]] = {}
         self._shared: dict[str, list[tuple[Door, Methods]]] = {}
         for door in self._doors:
             for path, methods in door.routes.items():
                 self._add(door, path, methods)
         for path, methods in extra.items():
-            self._add(self._doors[0], path, methods)
+            self._add(self.general, path, methods)
 
     def find(self, client: Client) -> Found:
         """The door, and its handler or the error that says why there is none."""
@@ -62,7 +63,7 @@ class Doors:
         for door, methods in places:
             if len(places) == 1 or door.claims(client):
                 return door, methods
-        return places[0] if places else (self._nearest(client), None)
+        return places[-1] if places else (self._nearest(client), None)
 
     def _nearest(self, client: Client) -> Door:
         """Whose client this most likely is: by the longest beginning of the path, then by its headers."""
@@ -70,7 +71,7 @@ class Doors:
         rooted = [(max(map(len, roots)), door) for door in self._doors if (roots := _begun(door, path))]
         if rooted:
             return max(rooted, key=lambda pair: pair[0])[1]
-        return next((door for door in self._doors if door.claims(client)), self._doors[0])
+        return next((door for door in self._doors if door.claims(client)), self.general)
 
 
 def _begun(door: Door, path: str) -> list[str]:

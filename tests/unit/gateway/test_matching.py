@@ -32,7 +32,7 @@ class Entrance:
 
 ONE = Entrance("one", b"x-one", ("/v1/",), {"/v1/models": {"GET": answer}, "/chat": {"POST": answer}})
 TWO = Entrance("two", b"x-two", ("/v1/messages", "/two/"), {"/v1/models": {"GET": other}})
-DOORS = Doors([ONE, TWO], {"/health": {"GET": other}})
+DOORS = Doors([TWO, ONE], {"/health": {"GET": other}})
 
 
 def at(path: str, method: str = "GET", *headers: bytes) -> Any:
