@@ -14,6 +14,7 @@ from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest
 from jackfield.dialects.anthropic_messages import STOP_EVENT
 from jackfield.providers.anthropic import Anthropic
+from jackfield.providers.ollama import Ollama
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
 from jackfield.providers.presets import load_presets
 from jackfield.testing.conformance import LAWS, Subject, check_law
@@ -45,6 +46,14 @@ async def test_llama_server_keeps_the_laws(law: str, llama: EngineServer, tools:
 @pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
 async def test_lemonade_keeps_the_laws(law: str, lemonade: EngineServer, tools: FakeTools) -> None:
     await check_law(law, LAWS[law], Subject(lambda: _made("lemonade", lemonade, tools), keeps_limits=True))
+
+
+@pytest.mark.engine
+@pytest.mark.behaviour("LOCL-12")
+@pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
+async def test_lemonade_keeps_the_laws_in_ollama_s_dialect(law: str, lemonade: EngineServer, tools: FakeTools) -> None:
+    config = {"base_url": lemonade.root_url, "model": lemonade.model}
+    await check_law(law, LAWS[law], Subject(lambda: Ollama.create(config, tools), keeps_limits=True))
 
 
 @pytest.mark.engine

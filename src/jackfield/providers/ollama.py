@@ -4,7 +4,7 @@ Knows the calls and their order; bytes are the dialect's business, and the model
 Source: docs.ollama.com/api (October 2026).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self, Unpack
 
@@ -204,7 +204,7 @@ class Ollama:
     async def version(self) -> str:
         return await self._shelf.version()
 
-    def pull_model(self, model: str) -> AsyncIterator[PullProgress]:
+    def pull_model(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Has it fetched to its disk. Raises, while iterating, what the source says went wrong."""
         return self._shelf.pull(model)
 

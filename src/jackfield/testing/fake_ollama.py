@@ -105,6 +105,11 @@ class FakeOllama(FakeServer):
                 return await wire.json(200, {"version": "0.33.0"})
             case "/api/tags":
                 return await wire.json(200, {"models": [_listed(name, size) for name, size in self.models.items()]})
+            case "/v1/models":
+                listed = [
+                    {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "library"} for name in self.models
+                ]
+                return await wire.json(200, {"object": "list", "data": listed})
             case "/api/ps":
                 running = [
                     _listed(name, self.models[name])

@@ -7,6 +7,7 @@ of jackfield's own client or adapters.
 import asyncio
 import contextlib
 import math
+import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -72,7 +73,7 @@ class FakeServer:
     """`async with` serves until the block is left. A fake of one vendor overrides `serve`, `error` and what the format asks.
 
     `require_key` refuses other keys with 401. `behaviour` counts for every request, `script` holds behaviours for the next
-    ones, first first. `completions` counts the answers that would cost money.
+    ones, first first. `completions` counts the answers that would cost money. With `tls` set before it serves, it speaks https.
     """
 
     heartbeat: ClassVar[bytes] = b": still there\n\n"
@@ -94,6 +95,7 @@ class FakeServer:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
 
     async def serve(self, request: Recorded, behaviour: Behaviour, wire: "Wire") -> bool:
         """Answers a request that is not refused or misused; False if the connection is to be closed."""
@@ -124,7 +126,7 @@ class FakeServer:
         return data.endswith(self.event_end)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=MAX_BODY_BYTES)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=MAX_BODY_BYTES, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -145,7 +147,7 @@ class FakeServer:
 
     @property
     def root_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:

@@ -14,7 +14,8 @@ REQUIRED = [
     "sglang", "tgi", "jan", "exo", "text-generation-webui", "openai-compat",
 ]  # fmt: skip
 PORTS = {
-    "ollama-openai": 11434, "vllm": 8000, "lm_studio": 1234, "localai": 8080, "fastchat": 8000, "gpt4all": 4891, "shimmy": 11435,
+    "ollama-openai": 11434, "vllm": 8000, "lm_studio": 1234, "localai": 8080, "fastchat": 8000, "gpt4all": 4891,
+    "shimmy": 11435,
     "bitnet": 8080, "koboldcpp": 5001, "lemonade": 13305, "sglang": 30000, "tgi": 3000, "jan": 1337, "exo": 52415,
     "text-generation-webui": 5000, "llama-server": 8080,
 }  # fmt: skip
