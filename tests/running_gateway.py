@@ -60,10 +60,12 @@ def settings_for(directory: Path, **fields: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(directory: Path, environ: Mapping[str, str] | None = None, **fields: Any) -> AsyncIterator[Gateway]:
-    """A served house on an ephemeral loopback port. Leaving the block stops it as SIGTERM would."""
+async def running_gateway(
+    directory: Path, environ: Mapping[str, str] | None = None, *, port: int = 0, **fields: Any
+) -> AsyncIterator[Gateway]:
+    """A served house on a loopback port, any free one unless it is said. Leaving the block stops it as SIGTERM would."""
     settings = settings_for(directory, **fields)
-    sock = listen("127.0.0.1", 0)
+    sock = listen("127.0.0.1", port)
     port = sock.getsockname()[1]
     async with open_house(Loaded(settings, environ=environ or {}), port=port) as house:
         await house.furnish()

@@ -17,6 +17,7 @@ from jackfield.slots.plugging import is_on_this_machine
 from jackfield.websocket_client import GatewaySocket, Reconnecting, SocketTimeouts
 
 PINGS = 10
+CONNECT_WITHIN_S = 3.0
 SLOW_MS = 250.0
 UNEVEN_TIMES = 5.0
 """The slowest ping so many times slower than the usual one: the way there is uneven."""
@@ -40,7 +41,7 @@ async def measure(url: str, api_key: str | None, *, pings: int = PINGS, pause_s:
     connected_ms: float | None = None
     times: list[float] = []
     try:
-        async with GatewaySocket(url, api_key=api_key) as gateway:
+        async with GatewaySocket(url, api_key=api_key, timeouts=SocketTimeouts(connect_s=CONNECT_WITHIN_S)) as gateway:
             connected_ms = (perf_counter() - began) * 1000
             for _ in range(pings):
                 times.append(await gateway.ping() * 1000)

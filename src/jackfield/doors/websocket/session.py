@@ -120,6 +120,7 @@ class Session:
         while (message := await receive())["type"] != "websocket.disconnect":
             if message["type"] == "websocket.receive":
                 self.take(message.get("text") or message.get("bytes") or b"")
+                await asyncio.sleep(0)  # many messages may have come at once: others have their turn between them
 
     def take(self, text: str | bytes) -> None:
         """One message of the client."""
