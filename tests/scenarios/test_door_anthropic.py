@@ -169,6 +169,7 @@ async def test_somebody_is_there(gateway: Gateway) -> None:
     assert (await gateway.http.get("/", headers={"anthropic-version": "2023-06-01"})).status_code == 200
 
 
+@pytest.mark.behaviour("PROV-25")
 async def test_tokens_are_counted_by_the_source_where_it_can(client: AsyncAnthropic, claude: FakeAnthropic) -> None:
     raw = await client.messages.with_raw_response.count_tokens(model=OWN, messages=COUNT)
     assert raw.headers["x-jackfield-counted-by"] == "anthropic"

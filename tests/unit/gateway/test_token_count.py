@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from jackfield.core.messages import ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
 from jackfield.core.requests import ChatRequest, Tool
-from jackfield.gateway.token_count import IMAGE_TOKENS, estimate
+from jackfield.core.token_estimate import IMAGE_TOKENS
+from jackfield.core.token_estimate import estimate_prompt as estimate
 
 
 def asked(*parts: Any, tools: tuple[Tool, ...] = ()) -> ChatRequest:
@@ -22,9 +23,9 @@ def asked(*parts: Any, tools: tuple[Tool, ...] = ()) -> ChatRequest:
         (asked(TextPart("word " * 1000)), 1000, 1500),
         (asked(TextPart("你好" * 100)), 100, 300),
         (asked(ImagePart("https://x/y.png")), IMAGE_TOKENS, IMAGE_TOKENS + 10),
-        (asked(ToolResultPart("c", (TextPart("x" * 400), ImagePart("https://x/y.png")))), IMAGE_TOKENS + 100, 1700),
-        (asked(ToolCallPart("c", "look", '{"a": "' + "b" * 400 + '"}')), 100, 120),
-        (asked(TextPart("ping"), tools=(Tool("look", "d" * 400, {"type": "object"}),)), 100, 150),
+        (asked(ToolResultPart("c", (TextPart("x" * 400), ImagePart("https://x/y.png")))), IMAGE_TOKENS + 50, 1700),
+        (asked(ToolCallPart("c", "look", '{"a": "' + "b" * 400 + '"}')), 80, 120),
+        (asked(TextPart("ping"), tools=(Tool("look", "d" * 400, {"type": "object"}),)), 80, 150),
         (ChatRequest(messages=()), 1, 1),
     ],
 )

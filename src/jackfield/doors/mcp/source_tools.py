@@ -6,13 +6,13 @@ Only `provider_status` asks a source anything, and that is whether it is there.
 import asyncio
 from typing import Any
 
+from jackfield.core.token_estimate import estimate_text
 from jackfield.doors.mcp.answering import Ctx, Facts, panel_of
 from jackfield.gateway.masking import masked_text
 from jackfield.slots.adapter import InferenceProviderAdapter
 from jackfield.slots.slot import Binding, Slot
 
 ALL = "all"
-BYTES_PER_TOKEN = 4
 ANSWER_TOKENS = 256
 """How long an answer is taken to be where nothing limits it."""
 
@@ -36,10 +36,10 @@ async def provider_status(ctx: Ctx) -> Facts:
 async def estimate_cost(prompt: str, ctx: Ctx, provider_id: str = ALL) -> Facts:
     """What an answer to `prompt` would cost, in satoshi, at each plugged provider or at one of them; asks no provider.
 
-    Tokens are estimated: the prompt by its length, the answer by the slot's limit, else 256 tokens. `sats` null means that no
+    Tokens are estimated: the prompt by its text, the answer by the slot's limit, else 256 tokens. `sats` null means that no
     price is known, which is not free.
     """
-    prompt_tokens = -(-len(prompt.encode()) // BYTES_PER_TOKEN)
+    prompt_tokens = estimate_text(prompt)
     rows = [_estimate(slot, adapter, prompt_tokens) for slot, adapter in _priced(ctx, provider_id)]
     priced = [row for row in rows if row["sats"] is not None]
     return {
