@@ -39,7 +39,8 @@ async def tools() -> AsyncIterator[FakeTools]:
 @pytest.mark.behaviour(
     "ADPT-03", "ADPT-04", "ADPT-05", "ADPT-21", "ADPT-22", "ADPT-27", "ADPT-28", "ADPT-33",
     "PARM-11",
-    "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
+    "PROV-04", "PROV-05", "PROV-06", "PROV-07", "PROV-08", "PROV-31",
+    "LOCL-17", "LOCL-18", "LOCL-20", "LOCL-22", "LOCL-24", "LOCL-25",
 )  # fmt: skip
 @pytest.mark.parametrize("row", sorted(PRESETS))
 async def test_every_row_keeps_every_law(row: str, tools: FakeTools) -> None:
@@ -108,3 +109,12 @@ def test_every_type_that_ships_is_covered_here() -> None:
         *DIRECT,
         *ELSEWHERE,
     }
+
+
+@pytest.mark.behaviour("PROV-35")
+@pytest.mark.parametrize(("cloud", "id_"), [("aws", "bedrock"), ("azure", "azure-openai"), ("google-cloud", "vertex")])
+def test_each_cloud_has_its_adapter_and_its_page(cloud: str, id_: str, repository: Path) -> None:
+    registrar = load_registrar(plugins=False)
+    assert registrar.canonical(cloud) == id_
+    page = (repository / f"docs/providers/{id_}.md").read_text(encoding="utf-8")
+    assert id_ in page

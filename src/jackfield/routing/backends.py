@@ -65,6 +65,12 @@ _BY_KIND = {
 }
 
 
+def aliases_of(live: LiveProvider) -> tuple[str, ...]:
+    """`api_<name>` for a source that is reached over the network, by its provider's id and each other name of it."""
+    names = (live.info.id, *live.card.aliases) if live.info.hosts else ()
+    return tuple(dict.fromkeys(f"api_{name.replace('-', '_')}" for name in names))
+
+
 def type_of(live: LiveProvider) -> BackendType:
     """What a plugged provider is: by its hosts, then by its protocol where it speaks one other than HTTP, then by its kind."""
     if len({is_on_this_machine(host) for host in live.info.hosts}) == 2:
@@ -103,6 +109,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = ""
     endpoint: str | None = None
     hosts: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     config: dict[str, Any] = msgspec.field(default_factory=dict)
 
 

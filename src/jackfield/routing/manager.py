@@ -188,7 +188,8 @@ class BackendManager:
     # Finding
 
     def get_backend(self, backend_id: str) -> Backend | None:
-        return self._roster.get(backend_id)
+        """By its id, or by an alias: `api_ollama` is the first backend of that provider."""
+        return self._roster.get(backend_id) or self._roster.called(backend_id)
 
     def list_backends(
         self,

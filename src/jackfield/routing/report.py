@@ -32,6 +32,7 @@ def backend_report(backend: Backend, now: float) -> dict[str, Any]:
     return {
         "id": backend.id,
         "name": backend.name,
+        "aliases": list(backend.identity.aliases),
         "type": str(backend.type),
         "status": str(backend.status),
         "reason": backend.reason,

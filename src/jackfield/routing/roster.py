@@ -13,7 +13,7 @@ from jackfield.core.profiles import Capabilities
 from jackfield.core.tasks import canonical_task
 from jackfield.money.prices import PriceTable
 from jackfield.routing.attempts import Clock, Random
-from jackfield.routing.backends import Backend, BackendStatus, Identity, type_of
+from jackfield.routing.backends import Backend, BackendStatus, Identity, aliases_of, type_of
 from jackfield.routing.breaker import Breaker, BreakerSettings
 from jackfield.routing.health import HealthSettings, Look
 from jackfield.slots.live import LiveProvider
@@ -64,6 +64,10 @@ class Roster:
 
     def get(self, backend_id: str) -> Backend | None:
         return self._backends.get(backend_id)
+
+    def called(self, alias: str) -> Backend | None:
+        """The first that has this alias."""
+        return next((backend for backend in self if alias in backend.identity.aliases), None)
 
     def of(self, binding: Binding, model: str | None) -> Backend:
         """The backend of a binding and a model of it (None: its own); made when it is new."""
@@ -196,6 +200,7 @@ class Roster:
             provider=live.info.id,
             endpoint=f"http://{host}" if host else None,
             hosts=live.info.hosts,
+            aliases=aliases_of(live),
         )
 
     def _take_after(self, backend: Backend, live: LiveProvider) -> None:

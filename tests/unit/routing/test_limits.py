@@ -113,6 +113,20 @@ def test_requests_a_minute() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("provider", ["bedrock", "vertex", "azure-openai"])
+def test_the_eleventh_request_of_a_minute_waits(provider: str) -> None:
+    async def scene(make: Callable[..., Limits]) -> None:
+        limits = make(providers={provider: Limit(requests_per_minute=10)}, queue_timeout_s=90)
+        first = now()
+        for _ in range(10):
+            (await limits.enter("k", provider, "m")).release()
+        assert now() == first
+        (await limits.enter("k", provider, "m")).release()
+        assert 59 <= now() - first <= 62
+
+    play(scene)
+
+
 @pytest.mark.behaviour("MGR-32")
 def test_tokens_a_minute_are_reserved_and_settled() -> None:
     async def scene(make: Callable[..., Limits]) -> None:
