@@ -1,6 +1,7 @@
 """The engine in this process, on the tiny models: real tokens, no server, no network."""
 
 import asyncio
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -73,6 +74,21 @@ async def test_slots_that_want_the_same_share_one_engine() -> None:
     for provider in three:
         await provider.aclose()
     assert not llama_engine.loans.engines
+
+
+@pytest.mark.behaviour("LOCL-01")
+async def test_a_model_from_the_disk_answers_with_sockets_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = _made(model=str(DEMO_DIR / "tiny-llm.gguf"))
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "connect", _no_socket)
+        patch.setattr(socket.socket, "connect_ex", _no_socket)
+        patch.setattr(socket, "getaddrinfo", _no_socket)
+        assert (await _reply(provider, _asked("Count to 5"))).text == "1, 2, 3, 4, 5"
+    await provider.aclose()
+
+
+def _no_socket(*_: object) -> None:
+    raise AssertionError("it wanted the network")
 
 
 async def test_nobody_can_reach_the_engine_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
