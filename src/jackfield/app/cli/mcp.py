@@ -21,17 +21,21 @@ def mcp(ctx: typer.Context, config: Config = None, url: Url = None) -> None:
     A gateway that runs is spoken for: the one of --url, JACKFIELD_URL or the settings. Where none was named and none runs, the
     tools work on this process's own panel, which no gateway can use meanwhile.
     """
-    from jackfield.doors.mcp import needs_sdk
-
-    with needs_sdk():
-        from jackfield.doors.mcp import stdio
-
     call = Call.of(ctx, config=config, url=url)
     if call.named_url is None and not call.gateway.is_up():
         asyncio.run(_here(call.load()))
-        return
-    _check(call.gateway)
-    asyncio.run(stdio.bridged(call.gateway.url, call.gateway.key, call.gateway.host))
+    else:
+        _check(call.gateway)
+        asyncio.run(_for(call.gateway))
+
+
+async def _for(gateway: "Gateway") -> None:
+    from jackfield.doors.mcp import needs_sdk
+
+    with needs_sdk():
+        from jackfield.doors.mcp.bridge import bridged
+
+    await bridged(gateway.url, gateway.key, gateway.host)
 
 
 def _check(gateway: "Gateway") -> None:
@@ -48,11 +52,14 @@ async def _here(loaded: "Loaded") -> None:
     from jackfield.app.compose import mcp_panel, open_house
     from jackfield.app.logging_setup import set_up_logging
     from jackfield.app.serve import environment_secrets
-    from jackfield.doors.mcp.stdio import served
+    from jackfield.doors.mcp import needs_sdk
+
+    with needs_sdk():
+        from jackfield.doors.mcp.server import serve_stdio
 
     in_environment = environment_secrets(loaded.environ)
     async with open_house(loaded, port=loaded.settings.server.port) as house:
         set_up_logging(loaded.settings.log, lambda: in_environment | house.secrets.known_values())
         await house.furnish()
         house.is_ready = True
-        await served(mcp_panel(house))
+        await serve_stdio(mcp_panel(house))

@@ -5,13 +5,13 @@ the name of the key that was shown comes in the scope, and a session is good for
 """
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
 
+from jackfield.doors.mcp.endless import Endless
 from jackfield.doors.mcp.panel import McpPanel
 from jackfield.doors.mcp.server import create_server
 from jackfield.gateway.client import Receive, Scope, Send
@@ -53,20 +53,23 @@ class McpApp:
         self._holding: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope = _with_user(scope)
+        app, scope = await self._app_for(_with_user(scope))
         if scope["method"] == "GET":
-            receive = self._until_stopping(receive)
-        if scope["path"].startswith(f"{PATH}/") and scope["path"] != f"{PATH}/":
-            await self._older(scope, receive, send)
-            return
-        await self._sessions()
-        await self._streamable({**scope, "path": PATH, "raw_path": PATH.encode()}, receive, send)
+            await Endless(receive, send, self._stopping).serve(app, scope)
+        else:
+            await app(scope, receive, send)
 
     async def aclose(self) -> None:
         """Ends every session. Idempotent."""
         self._leave.set()
         if self._holding is not None:
             await asyncio.gather(self._holding, return_exceptions=True)
+
+    async def _app_for(self, scope: Scope) -> tuple[Starlette, Scope]:
+        if scope["path"].startswith(f"{PATH}/") and scope["path"] != f"{PATH}/":
+            return self._older, scope
+        await self._sessions()
+        return self._streamable, {**scope, "path": PATH, "raw_path": PATH.encode()}
 
     async def _sessions(self) -> None:
         """Returns once sessions can be held. Raises what kept them from it."""
@@ -84,22 +87,6 @@ class McpApp:
             if not ready.done():
                 ready.set_exception(error)
             raise
-
-    def _until_stopping(self, receive: Receive) -> Receive:
-        """A client's own stream is at its end when the gateway is: then it is told that the client left."""
-
-        async def receive_or_stop() -> MutableMapping[str, Any]:
-            asked = asyncio.ensure_future(receive())
-            stopped = asyncio.ensure_future(self._stopping.wait())
-            try:
-                await asyncio.wait({asked, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                return asked.result() if asked.done() else {"type": "http.disconnect"}
-            finally:
-                asked.cancel()
-                stopped.cancel()
-                await asyncio.gather(asked, stopped, return_exceptions=True)
-
-        return receive_or_stop
 
 
 def _with_user(scope: Scope) -> Scope:

@@ -1,6 +1,6 @@
 """Makes the MCP server: every tool and resource of this door, and how what the SDK itself refuses is told.
 
-Knows the SDK's server; transports are app.py's and stdio.py's.
+Knows the SDK's server; what HTTP needs beside it is app.py's.
 """
 
 import logging
@@ -51,6 +51,11 @@ def create_server(panel: McpPanel) -> "MCPServer[McpPanel]":
     add_tools(server, *SLOT_TOOLS, *SOURCE_TOOLS, *BACKEND_TOOLS, *INFERENCE_TOOLS)
     Resources(panel).add_to(server)
     return server
+
+
+async def serve_stdio(panel: McpPanel) -> None:
+    """Serves `panel` over stdin and stdout until stdin ends."""
+    await create_server(panel).run_stdio_async()
 
 
 def _as_object(result: dict[str, Any], panel: McpPanel) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""MCP over this process's stdin and stdout: tools on a panel of this process, or of a gateway that runs elsewhere.
+"""MCP over stdin and stdout for a gateway that runs elsewhere: carries messages between stdio and its /mcp.
 
-`bridged` carries messages between stdio and a gateway's /mcp and understands only as much of them as HTTP must say in
-headers: whatever the gateway can do, a stdio client can.
+Understands only as much of them as HTTP must say in headers: whatever the gateway can do, a stdio client can.
 """
 
 import asyncio
@@ -21,17 +20,10 @@ from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import PROTOCOL_VERSION_META_KEY, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from jackfield.core.modes import OperatingMode
-from jackfield.doors.mcp.panel import McpPanel
-from jackfield.doors.mcp.server import create_server
 from jackfield.transport.egress import EgressGate
 from jackfield.transport.gated import gated_client
 
 SILENCE_S = 660.0
-
-
-async def served(panel: McpPanel) -> None:
-    """Serves `panel` until stdin ends."""
-    await create_server(panel).run_stdio_async()
 
 
 async def bridged(url: str, key: str | None, host: str) -> None:
