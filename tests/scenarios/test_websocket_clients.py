@@ -207,7 +207,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 def narrow(gateway: Gateway) -> socket.socket:
     """A connection whose other side holds little, so that not reading is soon felt."""
     made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
     made.connect(("127.0.0.1", gateway.port))
     return made
 
@@ -215,8 +215,9 @@ def narrow(gateway: Gateway) -> socket.socket:
 async def flood(sleeper: ClientConnection, count: int) -> None:
     """Asks for more than anybody would wait for, without reading it."""
     sleeper.transport.pause_reading()
+    asked = json.dumps({"type": "cancel", "request_id": "🙂" * 250}, ensure_ascii=False)
     for _ in range(count):
-        await sleeper.send('{"type": "status"}')
+        await sleeper.send(asked)
 
 
 async def all_of(socket: ClientConnection) -> None:
@@ -227,7 +228,7 @@ async def all_of(socket: ClientConnection) -> None:
 @pytest.mark.usefixtures("strict")
 async def test_a_client_that_does_not_read_is_let_go_with_a_reason(gateway: Gateway) -> None:
     async with connect(address(gateway, "sleeper"), sock=narrow(gateway)) as sleeper, asyncio.timeout(30):
-        await flood(sleeper, 4000)
+        await flood(sleeper, 8000)
         async with talking(gateway) as talk:
             await talk.ask("ping", "pong")
         sleeper.transport.resume_reading()
