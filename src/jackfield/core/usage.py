@@ -5,6 +5,9 @@ from typing import Any
 import msgspec
 
 MSAT_PER_SAT = 1000
+IMAGES = "images"
+IMAGE_TOKENS = "image_tokens"
+"""In `Usage.extra`: how many images were drawn, and how many of the prompt's tokens are those of images."""
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import msgspec
 
 from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import did_you_mean
-from jackfield.core.usage import MSAT_PER_SAT, Money, Usage
+from jackfield.core.usage import IMAGE_TOKENS, IMAGES, MSAT_PER_SAT, Money, Usage
 from jackfield.money.rates import Rates
 
 TOKENS_PER_PRICE = 1_000_000
@@ -30,24 +30,28 @@ _WILD = frozenset("*?[")
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """US dollars per million tokens. `cached_input` None: the provider gives no discount that we know, the full rate holds.
 
+    `image_input` is for the tokens of images that go in, None: as for others. `image` is dollars for one drawn image, of any
+    size and quality, beside its tokens; None: it costs nothing beside them, and where none are told its price is not known.
     Raises ValueError for a negative price or one that is not a number.
     """
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
+    image_input: Decimal | None = None
+    image: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for amount in (self.input, self.output, self.cached_input):
+        for amount in (self.input, self.output, self.cached_input, self.image_input, self.image):
             if amount is not None and not (amount.is_finite() and amount >= 0):
                 raise ValueError(f"a price must be 0 or more, got {amount}")
 
     @property
     def is_free(self) -> bool:
-        return self.input == 0 and self.output == 0 and not self.cached_input
+        return self.input == 0 and self.output == 0 and not (self.cached_input or self.image_input or self.image)
 
 
-FREE = Price(Decimal(0), Decimal(0), Decimal(0))
+FREE = Price(Decimal(0), Decimal(0), Decimal(0), image=Decimal(0))
 
 
 class ProviderPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,16 +72,23 @@ class PriceData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _PerToken:
-    """Millisatoshi per token as whole numerators over one denominator, so that a sum is exact whatever its length."""
+    """Millisatoshi per token as whole numerators over one denominator, so that a sum is exact whatever its length.
 
-    __slots__ = ("cached", "denominator", "input", "output")
+    `image` is the same for one drawn image, None where that has no price of its own.
+    """
+
+    __slots__ = ("cached", "denominator", "image", "image_input", "input", "output")
 
     def __init__(self, price: Price, rates: Rates) -> None:
         msat_per_usd = Fraction(Decimal(str(rates.sats_per_usd))) * MSAT_PER_SAT
         cached = price.input if price.cached_input is None else price.cached_input
-        terms = [Fraction(amount) * msat_per_usd / TOKENS_PER_PRICE for amount in (price.input, cached, price.output)]
-        self.denominator = math.lcm(*(term.denominator for term in terms))
-        self.input, self.cached, self.output = (int(term * self.denominator) for term in terms)
+        pictured = price.input if price.image_input is None else price.image_input
+        amounts = (price.input, cached, price.output, pictured)
+        terms = [Fraction(amount) * msat_per_usd / TOKENS_PER_PRICE for amount in amounts]
+        drawn = Fraction(price.image or 0) * msat_per_usd
+        self.denominator = math.lcm(drawn.denominator, *(term.denominator for term in terms))
+        self.input, self.cached, self.output, self.image_input = (int(term * self.denominator) for term in terms)
+        self.image = None if price.image is None else int(drawn * self.denominator)
 
 
 class PriceTable:
@@ -116,6 +127,11 @@ class PriceTable:
         cached = min(max(usage.cached_tokens, 0), max(usage.prompt_tokens, 0))
         fresh = max(usage.prompt_tokens, 0) - cached
         total = fresh * rate.input + cached * rate.cached + max(usage.completion_tokens, 0) * rate.output
+        if IMAGES in usage.extra:
+            if rate.image is None and not usage.total_tokens:
+                return None
+            pictured = min(usage.extra.get(IMAGE_TOKENS, 0), fresh)
+            total += pictured * (rate.image_input - rate.input) + usage.extra[IMAGES] * (rate.image or 0)
         return Money(-(-total // rate.denominator))
 
     def estimate(

@@ -11,7 +11,7 @@ import msgspec
 from jackfield.core.contracts import Draws, EditsImages
 from jackfield.core.errors import BadRequest, Malformed
 from jackfield.core.requests import DrawnImage, ImageEditRequest, ImageReply, ImageRequest
-from jackfield.core.usage import Usage
+from jackfield.core.usage import IMAGE_TOKENS, IMAGES, Usage
 from jackfield.dialects.multipart import encode_form
 from jackfield.providers.http_json import decoded, read_reply
 from jackfield.providers.http_source import HttpSource
@@ -49,9 +49,14 @@ class _Image(msgspec.Struct):
     revised_prompt: str | None = None
 
 
+class _Details(msgspec.Struct):
+    image_tokens: int = 0
+
+
 class _Usage(msgspec.Struct):
     input_tokens: int = 0
     output_tokens: int = 0
+    input_tokens_details: _Details | None = None
 
 
 class _Images(msgspec.Struct):
@@ -82,7 +87,10 @@ def decode_images(body: bytes) -> ImageReply:
     if not all(image.url or image.data for image in images) or not images:
         raise Malformed("the answer holds no image")
     used = whole.usage or _Usage()
-    return ImageReply(images, Usage(used.input_tokens, used.output_tokens))
+    extra = {IMAGES: len(images)}
+    if used.input_tokens_details is not None and used.input_tokens_details.image_tokens > 0:
+        extra[IMAGE_TOKENS] = used.input_tokens_details.image_tokens
+    return ImageReply(images, Usage(used.input_tokens, used.output_tokens, extra=extra))
 
 
 def _satisfies() -> tuple[type[Draws], type[EditsImages]]:

@@ -29,6 +29,33 @@ updated = 2026-01-01
 """
 
 
+USD_IN_MSAT = 1_250_000
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "msat"),
+    [
+        ("painter", Usage(extra={"images": 2}), 0.08 * USD_IN_MSAT),
+        ("painter", Usage(50, 0, extra={"images": 1}), (0.04 + 50 * 1e-6) * USD_IN_MSAT),
+        ("drawer", Usage(100, 1000, extra={"images": 1}), (100 * 5e-6 + 1000 * 40e-6) * USD_IN_MSAT),
+        ("drawer", Usage(100, 1000, extra={"images": 1, "image_tokens": 60}), (40 * 5e-6 + 60 * 10e-6 + 0.04) * USD_IN_MSAT),
+        ("drawer", Usage(extra={"images": 1}), None),
+        ("nobody-knows", Usage(extra={"images": 1}), None),
+    ],
+)
+def test_drawn_images_cost_what_is_known_and_else_nothing_is_said(model: str, usage: Usage, msat: float | None) -> None:
+    told = """
+updated = 2026-01-01
+[providers.shop.models]
+"painter" = { input = 1.0, output = 0.0, image = 0.04 }
+"drawer" = { input = 5.0, output = 40.0, image_input = 10.0 }
+"""
+    table = PriceTable(parse_prices(told, "test.toml"), RATES)
+    cost = table.cost("shop", model, usage)
+    assert (cost and cost.msat) == (msat and math.ceil(round(msat, 6)))
+    assert table.cost("shop", "any", usage, is_local=True) == Money(0)
+
+
 @pytest.fixture
 def table() -> PriceTable:
     return PriceTable(parse_prices(TABLE, "test.toml"), RATES)

@@ -94,6 +94,7 @@ async def test_openai_has_every_call_and_a_row_without_them_has_none(provider: A
 async def test_images_are_drawn_from_words(provider: Any, fake: FakePlatform, official: openai.AsyncOpenAI) -> None:
     reply = await provider.draw(ImageRequest("a cat", count=2, size="1024x1024", extra={"quality": "low"}))
     judge(ImageGenerateParams, fake.last.body)
+    assert reply.usage.extra["images"] == 2
     assert [image.data for image in reply.images] == [PIXEL, PIXEL]
     assert reply.usage.completion_tokens == 40
     by_url = await provider.draw(ImageRequest("a cat", model="dall-e-3"))
