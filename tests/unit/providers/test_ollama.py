@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from jackfield.core.contracts import ProviderCard, PullProgress, RawCall
+from jackfield.core.contracts import DeletesModels, Embeds, LoadsModels, ProviderCard, PullProgress, PullsModels, RawCall
 from jackfield.core.errors import (
     AuthFailed,
     BadRequest,
@@ -26,6 +26,7 @@ from jackfield.core.events import ChatReply, fold
 from jackfield.core.messages import ImagePart, Message, text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation, Tool
 from jackfield.providers.ollama import Ollama, OllamaCloud
+from jackfield.providers.ollama_api import OllamaApi
 from jackfield.testing.fake_ollama import FakeOllama
 from jackfield.testing.fake_server import Behaviour, Recorded, Wire
 from jackfield.testing.faults import self_signed
@@ -55,7 +56,7 @@ def made(fake: FakeOllama, tools: FakeTools, **config: Any) -> Ollama:
     return Ollama.create({"base_url": fake.root_url, **config}, tools)
 
 
-async def reply_of(provider: Ollama, request: ChatRequest) -> ChatReply:
+async def reply_of(provider: OllamaApi, request: ChatRequest) -> ChatReply:
     async with asyncio.timeout(10), provider.open(request) as events:
         return await fold(events)
 
@@ -296,8 +297,7 @@ async def test_the_cloud_is_the_same_adapter_with_a_key(tools: FakeTools) -> Non
         assert fake.last.headers["authorization"] == f"Bearer {KEY}"
         assert [one.id for one in await cloud.list_models()] == ["fake-model:latest"]
         assert KEY not in repr(cloud)
-    with pytest.raises(NotSupported):
-        await cloud.embed(EmbedRequest(("x",)))
+    assert not isinstance(cloud, Embeds | PullsModels | DeletesModels | LoadsModels), "it has no disk of ours"
     card: ProviderCard = OllamaCloud.card
     assert (card.is_external, card.needs_key, card.default_url) == (True, True, "https://ollama.com")
     async with provider_tools() as keyless:

@@ -11,6 +11,7 @@ import pytest
 
 from engine_servers import EngineServer
 from jackfield.slots.discovery import Discovery, discover
+from jackfield.testing.fake_ollama import FakeOllama
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 
 NOTHING = Path("/nonexistent")
@@ -66,6 +67,19 @@ async def test_a_plain_server_is_openai_compatible_and_its_models_are_named(benc
     )
     assert server.address == f"127.0.0.1:{fake.port}"
     assert fake.completions == 0, "looking spends nothing"
+
+
+@pytest.mark.behaviour("LOCL-12")
+async def test_ollama_is_proposed_by_its_own_api(bench: Any) -> None:
+    async with FakeOllama() as fake:
+        (server,) = (await look(bench, fake.port)).servers
+        told = (server.provider, server.base_url, server.version, server.models)
+        assert told == ("ollama", fake.root_url, "0.33.0", ("fake-model:latest",))
+        panel = bench.panel()
+        await panel.plug(0, server.provider, {"base_url": server.base_url})
+        assert (await panel.invoke_slot(0, "ping"))["output"] == "pong"
+        assert fake.last.path == "/api/chat"
+        await panel.aclose()
 
 
 async def test_a_server_that_wants_a_key_is_found_and_says_so(bench: Any) -> None:
