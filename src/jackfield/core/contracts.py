@@ -14,6 +14,7 @@ import msgspec
 from jackfield.core.errors import JackfieldError
 from jackfield.core.events import ChatReply, Event
 from jackfield.core.profiles import Capabilities, ModelProfile
+from jackfield.core.quotas import Quota
 from jackfield.core.requests import (
     ChatRequest,
     EmbedReply,
@@ -231,6 +232,13 @@ class Verifies(Protocol):
 @runtime_checkable
 class ReportsCredit(Protocol):
     async def credit(self) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class ReportsQuota(Protocol):
+    def quota(self) -> Quota | None:
+        """What the source last said of its own rate limits; asks nobody. None while it has said nothing."""
+        ...
 
 
 @runtime_checkable

@@ -43,6 +43,7 @@ from jackfield.providers.http_json import path_part, read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.model_list import Wanted, select
+from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
 from jackfield.transport.http1 import HttpClient
 
@@ -67,7 +68,7 @@ class AnthropicConfig(HttpConfig, frozen=True, kw_only=True):
     __repr__ = HttpConfig.__repr__
 
 
-class Anthropic:
+class Anthropic(TellsQuota):
     """A provider of the Messages API. Make it with `create`; it opens no socket until it is asked something."""
 
     card: ClassVar[ProviderCard] = ProviderCard(

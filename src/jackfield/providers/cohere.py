@@ -39,6 +39,7 @@ from jackfield.providers.http_json import read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.model_list import Wanted, select
+from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
 
 EMBED_MODEL = "embed-v5.0-fast"
@@ -56,7 +57,7 @@ class CohereConfig(HttpConfig, frozen=True, kw_only=True):
     safety_mode: str | None = None
 
 
-class Cohere:
+class Cohere(TellsQuota):
     """A provider of Cohere's API. Make it with `create`; it opens no socket until it is asked something."""
 
     card: ClassVar[ProviderCard] = ProviderCard(

@@ -5,8 +5,9 @@ Knows where requests go and what is sent with each; bodies are opaque here. What
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Protocol
 
 from jackfield.core.contracts import ProviderCard, RawReply
@@ -41,7 +42,8 @@ class HttpSource:
 
     `headers` are the provider's own; the config's go over them, and `auth` (what tells who we are) over both. `root` and
     `timeouts` take the place of what `root_of` and `timeouts_of` tell; `watch` sees every error on its way out; `secrets`
-    are known beside the config's own.
+    are known beside the config's own. `answer_headers` are those of the last answer to a call, `answered_at` when it came, in
+    monotonic seconds.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class HttpSource:
             name.lower(): value for part in (FIXED_HEADERS, headers, config.headers, auth or {}) for name, value in part.items()
         }
         self._heads: dict[str, RequestHead] = {}
+        self.answer_headers: Sequence[tuple[bytes, bytes]] = ()
+        self.answered_at: float | None = None
         self.endpoint = Endpoint.parse(root or root_of(card, config), verify_tls=config.verify_tls, proxy=config.proxy)
 
     @property
@@ -95,6 +99,7 @@ class HttpSource:
         head = self._heads.get(path) if headers is None else self._head("POST", path, headers)
         try:
             reply: RawReply = await self._http.send(head or self._kept_head(path), body, self._timeouts)
+            self.answer_headers, self.answered_at = reply.headers, monotonic()
             if reply.status >= 300:
                 raise await self._refused(reply, missing)
         except JackfieldError as error:

@@ -51,6 +51,7 @@ from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAIConfig, OpenAISettings, card_of, read_settings
 from jackfield.providers.openai_traits import traits_of
 from jackfield.providers.presets import CallName, Preset, load_presets
+from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
 from jackfield.providers.translated_reply import translated
 from jackfield.transport.http1 import HttpClient
@@ -59,7 +60,7 @@ _log = logging.getLogger("jackfield.providers")
 MAX_REMEMBERED = 256
 
 
-class OpenAICompatible:
+class OpenAICompatible(TellsQuota):
     """A provider made of a row and a config. Make it with `create`; it opens no socket until it is asked something."""
 
     preset: ClassVar[Preset] = load_presets()["openai-compat"]

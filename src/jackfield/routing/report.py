@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from jackfield.core.contracts import ReportsQuota
 from jackfield.core.tasks import canonical_task
 from jackfield.routing.backends import Backend, BackendStatus, BackendType
 
@@ -27,7 +28,9 @@ def status_report(backends: Iterable[Backend], *, now: float, timestamp: float) 
 
 
 def backend_report(backend: Backend, now: float) -> dict[str, Any]:
-    """`liveness` are the seven facts, null where not known; `reason` says why the status is what it is."""
+    """`liveness` are the seven facts, null where not known; `reason` says why the status is what it is; `quota` is what the
+    source last said of its rate limits.
+    """
     record = backend.capabilities
     return {
         "id": backend.id,
@@ -50,7 +53,17 @@ def backend_report(backend: Backend, now: float) -> dict[str, Any]:
         "last_seen_s_ago": None if backend.last_seen_at is None else now - backend.last_seen_at,
         "liveness": msgspec.to_builtins(backend.facts),
         "metrics": backend.metrics.as_dict(now),
+        "quota": _quota(backend),
     }
+
+
+def _quota(backend: Backend) -> dict[str, Any] | None:
+    """What the source last said of its rate limits."""
+    live = backend.live
+    if live is None or not isinstance(live.provider, ReportsQuota):
+        return None
+    told: dict[str, Any] | None = msgspec.to_builtins(live.provider.quota())
+    return told
 
 
 def _counted(entries: Iterable[dict[str, Any]], key: str, kinds: Iterable[str]) -> dict[str, int]:

@@ -96,6 +96,8 @@ class FakeServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.tls: ssl.SSLContext | None = None
+        self.answer_headers: dict[str, str] = {}
+        """Go out with every answer."""
 
     async def serve(self, request: Recorded, behaviour: Behaviour, wire: "Wire") -> bool:
         """Answers a request that is not refused or misused; False if the connection is to be closed."""
@@ -178,7 +180,7 @@ class FakeServer:
                 self.requests.append(request)
                 if request.method == "POST":
                     self.arrived.set()
-                if not await self._answer(request, Wire(reader, writer, self.heartbeat)):
+                if not await self._answer(request, Wire(reader, writer, self.heartbeat, self.answer_headers)):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             self._lost()
@@ -273,7 +275,10 @@ class FakeServer:
 class Wire:
     """The answering half of one connection. `heartbeat` is what a waiting stream sends."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heartbeat: bytes) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heartbeat: bytes, headers: Mapping[str, str]
+    ) -> None:
+        self._headers = headers
         self._reader = reader
         self._writer = writer
         self._heartbeat = heartbeat
@@ -282,12 +287,12 @@ class Wire:
         return await self.send(status, msgspec.json.encode(value), {"content-type": "application/json"})
 
     async def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> bool:
-        self._writer.write(_head(status, {**headers, "content-length": str(len(body))}) + body)
+        self._writer.write(_head(status, {**self._headers, **headers, "content-length": str(len(body))}) + body)
         await self._writer.drain()
         return True
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        self._writer.write(_head(status, {**headers, "transfer-encoding": "chunked"}))
+        self._writer.write(_head(status, {**self._headers, **headers, "transfer-encoding": "chunked"}))
         await self._writer.drain()
 
     async def piece(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Estimates beside the counts of real tokenizers, recorded in tests/golden/token_counts; no rate was fitted to these texts."""
+"""Estimates beside the counts of real tokenizers, recorded in tests/golden/token_counts; its rates were tuned with these texts in view."""
 
 from pathlib import Path
 from typing import Any
