@@ -31,6 +31,7 @@ class FakeTorchModel(TorchModel):
         self.device = Device("cpu", "cpu")
         self.has_template = "plain" not in spec.name
         self.ends = frozenset({END})
+        self.longest = None
         self.answered: list[Generation] = []
         self.written: list[int] = []
         self.is_free = False

@@ -1,5 +1,8 @@
 """The provider "local": a GGUF model inside this process, with no server and no network (extra `[local]`).
 
+It is also how vectors are made without PyTorch (extra `[embed]`, which is the same engine): a GGUF of an embedding model
+gives the vectors of the original, so a second way, in numpy, would only be a second thing to keep right.
+
 Knows configs, requests and how the engine's JSON becomes events; threads and loading are providers/llama_engine.py's.
 """
 

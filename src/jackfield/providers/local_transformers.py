@@ -277,10 +277,10 @@ class LocalTransformers:
             return "give the folder that holds its config.json"
         if self._gate.mode is OperatingMode.BURST:
             return f"fetch it with: hf download {self._wanted}"
-        where = self._models_dir or "a models_dir"
+        where = f"{self._models_dir}/{self._wanted}" if self._models_dir else "your models_dir"
         return (
             f"in {self._gate.mode} mode nothing is fetched: on a machine with network run "
-            f"`hf download {self._wanted} --local-dir {self._wanted}` and copy that folder into {where}"
+            f"`hf download {self._wanted} --local-dir {self._wanted}` and copy that folder to {where}"
         )
 
     async def _ready_engine(self) -> TransformersEngine:

@@ -20,6 +20,8 @@ from jackfield.providers.torch_device import Device, TorchSays, pick_device
 
 PIP_LINE = "pip install 'jackfield[transformers]'"
 TYPES = ("auto", "float32", "float16", "bfloat16")
+_NO_LIMIT = 1 << 30
+"""A tokenizer that knows no limit says a number far above this."""
 _SEED_MASK = (1 << 63) - 1
 Turn = Mapping[str, str]
 """A message as chat templates take it: `role` and `content`."""
@@ -85,7 +87,7 @@ def _unloadable(spec: TorchSpec, error: Exception) -> JackfieldError:
 
 
 class TorchModel:
-    """A loaded model, for one thread at a time. `ends` are the tokens that end an answer."""
+    """A loaded model, for one thread at a time. `ends` are the tokens that end an answer, `longest` the tokenizer's limit."""
 
     def __init__(self, torch: Any, tokenizer: Any, model: Any, device: Device, pooling: Pooling) -> None:
         self._torch = torch
@@ -93,6 +95,8 @@ class TorchModel:
         self._model = model
         self._pooling = pooling
         self.device = device
+        longest = getattr(tokenizer, "model_max_length", None)
+        self.longest: int | None = longest if isinstance(longest, int) and longest < _NO_LIMIT else None
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
         own = getattr(model, "generation_config", None)
         self.ends = frozenset({*_numbers(getattr(own, "eos_token_id", None)), *_numbers(tokenizer.eos_token_id)})

@@ -117,6 +117,7 @@ class TransformersEngine:
 
     def _vectors(self, inputs: Sequence[str | tuple[int, ...]], window: int) -> "Vectors":
         model = self.model
+        window = min(window, model.longest or window)
         tokens = [model.encode(each) if isinstance(each, str) else list(each) for each in inputs]
         for index, each in enumerate(tokens):
             if not 0 < len(each) <= window:
