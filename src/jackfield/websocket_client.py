@@ -1,6 +1,6 @@
 """A client of the gateway's WebSocket: many requests on one socket, which comes back by itself after a break.
 
-    async with GatewaySocket("ws://127.0.0.1:8686/ws/me") as gateway:
+    async with GatewaySocket("ws://127.0.0.1:7311/ws/me") as gateway:
         async for piece in gateway.stream("slot-0", "Tell me a story"):
             print(piece, end="")
 
