@@ -16,7 +16,7 @@ from jackfield.dialects.ollama_splice import (
     splice_request,
     wants_stream,
 )
-from jackfield.dialects.ollama_stream import StreamDecoder, StreamEncoder
+from jackfield.dialects.ollama_stream import KEEP_ALIVE, StreamDecoder, StreamEncoder
 
 NAME = "ollama"
 PATH = "api/chat"
@@ -25,6 +25,7 @@ STREAM_TYPE = b"application/x-ndjson"
 
 __all__ = [
     "GENERATE_PATH",
+    "KEEP_ALIVE",
     "NAME",
     "PATH",
     "STREAM_TYPE",

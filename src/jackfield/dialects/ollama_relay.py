@@ -1,4 +1,4 @@
-"""Watches the bytes of an Ollama stream that passes through, and changes none of them; what follows its end is cut off.
+"""Watches the bytes of an Ollama stream that passes through, and changes no line; what follows its end is cut off.
 
 Counts on nothing about how the bytes are cut, nor on which call the stream answers.
 """
@@ -87,6 +87,8 @@ class StreamRelay:
             return b""
         out: list[bytes] = []
         for line in data.splitlines(keepends=True):
+            if not line.strip():
+                continue  # the official client stumbles over a blank line
             what = self._note(line)
             if what == "bare end":
                 self._held = line
@@ -99,8 +101,6 @@ class StreamRelay:
 
     def _note(self, line: bytes) -> Literal["line", "bare end", "end"]:
         """What the line is: an end is bare without counts."""
-        if not line.strip():
-            return "line"
         try:
             seen = _look(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

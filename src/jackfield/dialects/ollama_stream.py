@@ -4,7 +4,7 @@ Knows how a stream begins, goes on and ends; what an answer object means is in o
 when its last piece has come, because this dialect has no half calls.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 import msgspec
@@ -34,6 +34,11 @@ from jackfield.dialects.ollama_reply import answer_end, encode_call, line_object
 from jackfield.dialects.ollama_request import Form
 
 _encode = msgspec.json.Encoder().encode
+KEEP_ALIVE: Mapping[Form, bytes] = {
+    "chat": b'{"message":{"role":"assistant","content":""},"done":false}\n',
+    "generate": b'{"response":"","done":false}\n',
+}
+"""A line that says nothing: this wire has no comments, and blank lines break clients."""
 
 
 class StreamDecoder:

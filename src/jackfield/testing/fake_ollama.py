@@ -37,7 +37,7 @@ class FakeOllama(FakeServer):
     base_path: ClassVar[str] = ""
     stream_type: ClassVar[str] = "application/x-ndjson"
     event_end: ClassVar[bytes] = b"\n"
-    heartbeat: ClassVar[bytes] = b"\n"
+    heartbeat: ClassVar[bytes] = b'{"message":{"role":"assistant","content":""},"done":false}\n'
 
     def __init__(
         self,

@@ -214,6 +214,14 @@ def test_what_a_stream_says_beside_text() -> None:
     assert msgspec.json.decode(encoder.encode(Finished("other", "load")))["done_reason"] == "load"
 
 
+def test_a_sign_of_life_is_a_line_that_says_nothing() -> None:
+    for form in ("chat", "generate"):
+        relay, decoder = ollama.StreamRelay(), ollama.StreamDecoder(model="m")
+        assert relay.feed(ollama.KEEP_ALIVE[form] + b"\n") == ollama.KEEP_ALIVE[form]
+        assert (relay.has_content, relay.error) == (False, None)
+        assert decoder.feed(ollama.KEEP_ALIVE[form]) == [Started("m")]
+
+
 def test_hidden_thoughts_stay_hidden_and_a_refusal_is_text() -> None:
     parts = (ReasoningPart("secret", "sig", redacted=True), RefusalPart("No."))
     body = msgspec.json.decode(ollama.encode_reply(ChatReply(Message("assistant", parts), "m", "stop"), id="", created=0))
