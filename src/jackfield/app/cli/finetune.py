@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jackfield.app.cli.call import Call, Config, Json, Yes
-from jackfield.app.cli.source import BaseUrl, KeyEnv, Provider, Set, Source
+from jackfield.app.cli.source import Source, asks_source
 
 if TYPE_CHECKING:
     from jackfield.core.contracts import FineTunes
@@ -16,26 +15,17 @@ PURPOSE = "fine-tune"
 
 
 @app.command()
+@asks_source(takes_model=False)
 def start(
-    ctx: typer.Context,
+    source: Source,
     model: Annotated[str, typer.Argument(help="The model to begin with.")],
     examples: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Training examples, JSON lines.")],
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Uploads examples and starts a training; prints the job's id. Training costs money at the source."""
     from jackfield.app.cli import output
     from jackfield.core.contracts import FineTunes, KeepsFiles
     from jackfield.core.errors import NotSupported
     from jackfield.core.requests import Upload
-
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
 
     async def ask(live: "FineTunes") -> dict[str, Any]:
         if not isinstance(live, KeepsFiles):
@@ -44,39 +34,30 @@ def start(
         return {"job": await live.start_tuning(model, stored.id), "file": stored.id}
 
     told = source.ask(FineTunes, "train models", ask)
-    if call.json:
+    if source.call.json:
         output.result(told)
     else:
         output.line(told["job"])
 
 
 @app.command()
+@asks_source(takes_model=False)
 def status(
-    ctx: typer.Context,
+    source: Source,
     job: Annotated[str, typer.Argument(help="The job's id, as start printed it.")],
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """How far a training is, and what to plug when it is done."""
     from jackfield.app.cli import output
     from jackfield.core.contracts import FineTunes
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: "FineTunes") -> dict[str, Any]:
         return dict(await live.tuning_status(job))
 
     told = source.ask(FineTunes, "train models", ask)
-    if call.json:
+    if source.call.json:
         output.result(told)
         return
     made = told.get("fine_tuned_model")
     output.facts({"job": job, "status": told.get("status"), "model": made or "-"})
     if made:
-        output.note(f"plug it: jackfield slots plug N {provider or 'PROVIDER'} --model {made}")
+        output.note(f"plug it: jackfield slots plug N {source.provider or 'PROVIDER'} --model {made}")

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jackfield.app.cli.call import Call, Config, Json, Url, Yes
-from jackfield.app.cli.source import BaseUrl, KeyEnv, Provider, Set, Source
+from jackfield.app.cli.call import Call, Config, Json, Url
+from jackfield.app.cli.source import Source, asks_source
 
 if TYPE_CHECKING:
     from jackfield.core.contracts import DeletesModels, ListsModels, PullsModels, SearchesModels
@@ -61,16 +61,10 @@ Wanted = Annotated[str, typer.Argument(help="The model, as its source calls it."
 
 
 @app.command()
+@asks_source(takes_model=False)
 def info(
-    ctx: typer.Context,
+    source: Source,
     model: Wanted,
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """What a source tells about one of its models; what it does not tell stays unknown."""
     import msgspec
@@ -80,9 +74,6 @@ def info(
     from jackfield.core.errors import ModelNotFound
     from jackfield.core.parameters import did_you_mean
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: "ListsModels") -> "tuple[ModelProfile, ...]":
         return await live.list_models()
 
@@ -91,26 +82,20 @@ def info(
         raise ModelNotFound(f"it lists no model {model!r}{did_you_mean(model, listed)}", param="MODEL")
     profile = listed[model]
     facts = {name: getattr(profile, name) for name in profile.__struct_fields__}
-    if call.json:
+    if source.call.json:
         output.result(msgspec.to_builtins(facts))
     else:
         output.facts({name: "unknown" if value is None else value for name, value in facts.items()})
 
 
 @app.command()
+@asks_source(takes_model=False)
 def search(
-    ctx: typer.Context,
+    source: Source,
     query: Annotated[str, typer.Argument(help="Words in the model's name.")] = "",
     modality: Annotated[str | None, typer.Option("--modality", help="What goes in or comes out: text, image, audio.")] = None,
     served_by: Annotated[str | None, typer.Option("--by", help="Only models of this maker.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 20,
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Looks for models at a source that has a catalogue, such as openrouter or huggingface."""
     import msgspec
@@ -118,15 +103,13 @@ def search(
     from jackfield.app.cli import output
     from jackfield.core.contracts import SearchesModels, SearchWish
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
     wish = SearchWish(query, served_by, modality, limit)
 
     async def ask(live: "SearchesModels") -> "tuple[ModelProfile, ...]":
         return await live.search_models(wish)
 
     found = source.ask(SearchesModels, "search models", ask)
-    if call.json:
+    if source.call.json:
         output.result(msgspec.to_builtins(found))
     elif found:
         output.table(("MODEL", "CONTEXT", "NAME"), [[one.id, str(one.context_length or "-"), one.name or ""] for one in found])
@@ -135,67 +118,50 @@ def search(
 
 
 @app.command()
+@asks_source(takes_model=False)
 def pull(
-    ctx: typer.Context,
+    source: Source,
     model: Wanted,
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Has a source fetch a model to its disk, with progress. Stopping it leaves what was fetched for the next time."""
     from jackfield.app.cli import output
     from jackfield.app.cli.transfer import TransferBar
     from jackfield.core.contracts import PullsModels
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: "PullsModels") -> int:
         done_bytes = 0
-        with TransferBar(model, quiet=call.json) as bar:
+        with TransferBar(model, quiet=source.call.json) as bar:
             async for progress in live.pull_model(model):
                 bar.tell(progress)
                 done_bytes = max(done_bytes, progress.done_bytes)
         return done_bytes
 
     done_bytes = source.ask(PullsModels, "pull models", ask)
-    if call.json:
+    if source.call.json:
         output.result({"model": model, "done_bytes": done_bytes})
     else:
         output.note(f"{model} is there")
 
 
 @app.command()
+@asks_source(takes_model=False)
 def delete(
-    ctx: typer.Context,
+    source: Source,
     model: Wanted,
-    provider: Provider = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Removes a model from a source's disk; asks first, unless --yes."""
     from jackfield.app.cli import output
     from jackfield.app.cli.failures import UsedWrongly
     from jackfield.core.contracts import DeletesModels
 
-    call = Call.of(ctx, json=json, config=config)
-    if not yes and not output.confirm(f"remove {model} from the disk", "--yes"):
+    if not source.yes and not output.confirm(f"remove {model} from the disk", "--yes"):
         raise UsedWrongly("nothing was removed: say --yes", param="--yes")
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
 
     async def ask(live: "DeletesModels") -> None:
         await live.delete_model(model)
 
     source.ask(DeletesModels, "delete models", ask)
-    if call.json:
+    if source.call.json:
         output.result({"model": model, "deleted": True})
     else:
         output.note(f"{model} is gone")

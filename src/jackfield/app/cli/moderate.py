@@ -4,35 +4,24 @@ from typing import Annotated
 
 import typer
 
-from jackfield.app.cli.call import Call, Config, Json, Yes
-from jackfield.app.cli.source import BaseUrl, KeyEnv, Model, Provider, Set, Source
+from jackfield.app.cli.source import Source, asks_source
 
 
+@asks_source(takes_model=True)
 def moderate(
-    ctx: typer.Context,
+    source: Source,
     texts: Annotated[list[str], typer.Argument(help="The texts to judge.")],
-    provider: Provider = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Judges texts by a source's content rules: flagged or not, and by which category."""
     from jackfield.app.cli import output
     from jackfield.core.contracts import Moderates
     from jackfield.core.requests import ModerateReply, ModerateRequest
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, model=model, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: Moderates) -> ModerateReply:
-        return await live.moderate(ModerateRequest(tuple(texts), model=model))
+        return await live.moderate(ModerateRequest(tuple(texts), model=source.model))
 
     reply = source.ask(Moderates, "moderate", ask)
-    if call.json:
+    if source.call.json:
         output.result(
             [
                 {"text": text, "flagged": found.flagged, "categories": found.categories, "scores": found.scores}

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jackfield.app.cli.call import Call, Config, Json, Url, Yes
-from jackfield.app.cli.source import BaseUrl, KeyEnv, Set, Source
+from jackfield.app.cli.call import Call, Config, Json, Url
+from jackfield.app.cli.source import Source, asks_source
 
 if TYPE_CHECKING:
     from jackfield.core.contracts import Probes, ReportsCredit
@@ -84,43 +84,30 @@ def status(
 
 
 @app.command()
+@asks_source(takes_model=False)
 def credits(
-    ctx: typer.Context,
+    source: Source,
     provider: Name,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """What is left of the money at a source that tells."""
     from jackfield.app.cli import output
     from jackfield.core.contracts import ReportsCredit
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: "ReportsCredit") -> dict[str, Any]:
         return dict(await live.credit())
 
     told = source.ask(ReportsCredit, "tell its credit", ask)
-    if call.json:
+    if source.call.json:
         output.result(told)
     else:
         output.facts({name: _said(value) for name, value in told.items()})
 
 
 @app.command()
+@asks_source(takes_model=False)
 def validate(
-    ctx: typer.Context,
+    source: Source,
     provider: Name,
-    base_url: BaseUrl = None,
-    api_key_env: KeyEnv = None,
-    settings: Set = None,
-    yes: Yes = False,
-    json: Json = False,
-    config: Config = None,
 ) -> None:
     """Whether a source can be reached and takes the key. Spends nothing; ends with 1 where it cannot be used."""
     import msgspec
@@ -128,14 +115,11 @@ def validate(
     from jackfield.app.cli import output
     from jackfield.core.contracts import ProbeResult, Probes
 
-    call = Call.of(ctx, json=json, config=config)
-    source = Source.of(call, provider, base_url=base_url, api_key_env=api_key_env, words=settings, yes=yes)
-
     async def ask(live: "Probes") -> ProbeResult:
         return await live.probe()
 
     found = source.ask(Probes, "be looked at", ask)
-    if call.json:
+    if source.call.json:
         output.result(msgspec.to_builtins(found))
     else:
         state = "ready" if found.is_ready else "not ready"

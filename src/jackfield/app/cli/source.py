@@ -6,11 +6,14 @@ what the command needs of it.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from jackfield.app.cli.call import Call
+from jackfield.app.cli.call import Call, Config, Json, Yes
 from jackfield.app.cli.consent import with_consent
 from jackfield.app.cli.given import provider_config
 
@@ -26,6 +29,48 @@ KeyEnv = Annotated[str | None, typer.Option("--api-key-env", metavar="NAME", hel
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the source; repeatable.")]
 
 
+_OPTIONS: Mapping[str, Any] = {
+    "provider": Provider,
+    "model": Model,
+    "base_url": BaseUrl,
+    "api_key_env": KeyEnv,
+    "settings": Set,
+    "yes": Yes,
+    "json": Json,
+    "config": Config,
+}
+_SWITCHES = frozenset({"yes", "json"})
+
+
+def asks_source(*, takes_model: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """For a command that asks one source: it gets the options that say which, as one argument, `source`.
+
+    `takes_model` adds --model, for commands that do not name a model in another way. A command that has `provider` itself
+    keeps it.
+    """
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        own = {name: each for name, each in signature(command, eval_str=True).parameters.items() if name != "source"}
+        names = [name for name in _OPTIONS if name not in own and (takes_model or name != "model")]
+
+        @wraps(command)
+        def run(ctx: typer.Context, **given: Any) -> None:
+            options = {name: given.pop(name) for name in names}
+            options.setdefault("provider", given.get("provider"))
+            command(**given, source=Source.of(ctx, **options))
+
+        added = [_keyword(name, _OPTIONS[name], default=False if name in _SWITCHES else None) for name in names]
+        kept = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in own.values()]
+        run.__signature__ = Signature([_keyword("ctx", typer.Context), *kept, *added])  # type: ignore[attr-defined]
+        return run
+
+    return wrap
+
+
+def _keyword(name: str, annotation: Any, default: Any = Parameter.empty) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
 @dataclass(frozen=True)
 class Source:
     """Which source a command asks, and how to reach it."""
@@ -39,16 +84,19 @@ class Source:
     @classmethod
     def of(
         cls,
-        call: Call,
-        provider: str | None,
+        ctx: typer.Context,
         *,
+        provider: str | None,
+        base_url: str | None,
+        api_key_env: str | None,
+        settings: Sequence[str] | None,
+        yes: bool,
+        json: bool,
+        config: Path | None,
         model: str | None = None,
-        base_url: str | None = None,
-        api_key_env: str | None = None,
-        words: Sequence[str] | None = None,
-        yes: bool = False,
     ) -> "Source":
-        return cls(call, provider, provider_config(words, base_url=base_url, api_key_env=api_key_env), model, yes)
+        call = Call.of(ctx, json=json, config=config)
+        return cls(call, provider, provider_config(settings, base_url=base_url, api_key_env=api_key_env), model, yes)
 
     def ask(self, kind: Any, verb: str, work: Callable[[Any], Awaitable[Done]]) -> Done:
         """What `work` gives for the live source. Raises NotSupported where it does not satisfy the protocol `kind`.
