@@ -21,6 +21,24 @@ def masked_text(text: str, known: Collection[str]) -> str:
     return redact(text, known)
 
 
+def without_secrets(value: Any, known: Collection[str]) -> Any:
+    """A copy of plain JSON without any of `known`, in names and in texts; numbers stay as they are."""
+    longest_first = sorted(known, key=len, reverse=True)  # one may begin with another
+
+    def copied(value: Any) -> Any:
+        match value:
+            case str():
+                return _without(value, longest_first)
+            case Mapping():
+                return {_without(str(name), longest_first): copied(item) for name, item in value.items()}
+            case list() | tuple():
+                return [copied(item) for item in value]
+            case _:
+                return value
+
+    return copied(value)
+
+
 def _copy(value: Any, path: Path, secret: frozenset[Path], known: Collection[str]) -> Any:
     if path in secret:
         return MASK

@@ -93,3 +93,22 @@ async def test_a_mode_that_the_settings_fix_is_not_widened(bench: Any) -> None:
 async def test_what_stays_on_this_machine_needs_no_consent(bench: Any, panel: ProviderRegistry, fake: Any) -> None:
     await panel.plug(0, "openai-compat", {"base_url": fake.base_url})
     assert bench.gate.mode is OperatingMode.LOCAL_ONLY
+
+
+async def test_which_hosts_a_plug_would_need_consent_for_can_be_asked_beforehand(tmp_path: Path, restart: Any) -> None:
+    async with restart(tmp_path / "b") as bench:
+        panel = bench.panel()
+        literal = {**AWAY, "api_key": "literal-key-of-somebody"}
+        assert await panel.hosts_to_allow("openai-compat", literal) == ["api.example.invalid"]
+        assert await panel.hosts_to_allow("openai-compat", {"base_url": "http://127.0.0.1:1/v1"}) == []
+        assert (dict(bench.gate.consents), bench.secrets.names()) == ({}, []), "asking leaves nothing behind"
+        bench.gate.grant("openai-compat", {"api.example.invalid"})
+        assert await panel.hosts_to_allow("openai-compat", AWAY) == []
+        bench.gate.revoke("openai-compat")
+        bench.gate.set_mode(OperatingMode.AIRGAPPED)
+        assert await panel.hosts_to_allow("openai-compat", AWAY) == [], "no consent would help"
+        await panel.aclose()
+        fixed = bench.panel(mode_is_fixed=True)
+        bench.gate.set_mode(OperatingMode.LOCAL_ONLY)
+        assert await fixed.hosts_to_allow("openai-compat", AWAY) == []
+        await fixed.aclose()

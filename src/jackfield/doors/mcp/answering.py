@@ -14,13 +14,13 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, TextContent
 
 from jackfield.core.errors import JackfieldError
-from jackfield.core.redaction import MASK, redact_error
+from jackfield.core.redaction import redact_error
 from jackfield.dialects.openai_chat import encode_error
 from jackfield.doors.mcp.panel import McpPanel
+from jackfield.gateway.masking import without_secrets
 
 Ctx = Context[McpPanel, Any]
 Facts = dict[str, Any]
-SHORTEST_SECRET = 4
 Tool = Callable[..., Awaitable[Any]]
 
 
@@ -81,12 +81,8 @@ def failed(error: JackfieldError, known: Collection[str], facts: Mapping[str, An
 
 
 def safe_json(facts: Any, known: Collection[str]) -> str:
-    """`facts` as JSON text without any of the secrets, as they are or as JSON would write them."""
-    text = msgspec.json.encode(facts).decode()
-    for secret in sorted(known, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(msgspec.json.encode(secret).decode()[1:-1], MASK).replace(secret, MASK)
-    return text
+    """`facts` as JSON text without any of the secrets."""
+    return msgspec.json.encode(without_secrets(msgspec.to_builtins(facts), known)).decode()
 
 
 def _result(facts: Any, known: Collection[str], *, is_error: bool) -> CallToolResult:
