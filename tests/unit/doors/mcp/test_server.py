@@ -69,7 +69,8 @@ async def test_the_process_s_logging_is_left_alone(tmp_path: Path, monkeypatch: 
         (
             "Error executing tool t: 2 validation errors for tArguments\nslot\n  Field required [type=missing, input_value="
             "{'k': 'canary'}, input_type=dict]\n    For further information visit https://x\nname.first\n  "
-            "Input should be a valid string [type=string_type, input_value='canary', input_type=str]\n    For further information visit https://x",
+            "Input should be a valid string [type=string_type, input_value='canary', input_type=str]\n    For further "
+            "information visit https://x",
             "arguments are wrong: slot: field required; name.first: input should be a valid string",
             "invalid_request",
         ),
