@@ -15,7 +15,7 @@ from jackfield.app import sockets, websocket_protocol
 from jackfield.app.doctoring.websocket import advice, measure
 from jackfield.core.errors import AuthFailed, BadRequest, JackfieldError, NotFound, StreamBroken, TimedOut, Unavailable
 from jackfield.doors.websocket.door import SocketLimits
-from jackfield.doors.websocket.outbox import OutboxLimits
+from jackfield.doors.websocket.outbox import Outbox, OutboxLimits
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from jackfield.websocket_client import GatewaySocket, Reconnecting, SocketTimeouts
 from running_gateway import Gateway, running_gateway
@@ -226,9 +226,17 @@ async def all_of(socket: ClientConnection) -> None:
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_client_that_does_not_read_is_let_go_with_a_reason(gateway: Gateway) -> None:
+async def test_a_client_that_does_not_read_is_let_go_with_a_reason(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go, was_let_go = Outbox.let_go, asyncio.Event()
+
+    def watched(outbox: Outbox, reason: str) -> None:
+        was_let_go.set()
+        let_go(outbox, reason)
+
+    monkeypatch.setattr(Outbox, "let_go", watched)
     async with connect(address(gateway, "sleeper"), sock=narrow(gateway)) as sleeper, asyncio.timeout(30):
         await flood(sleeper, 8000)
+        await was_let_go.wait()
         async with talking(gateway) as talk:
             await talk.ask("ping", "pong")
         sleeper.transport.resume_reading()

@@ -265,7 +265,7 @@ async def test_a_line_break_cannot_leave_in_a_header() -> None:
 
 @pytest.mark.parametrize(
     ("request_line", "extra"),
-    [("GET /control/v1/slots HTTP/1.1", ""), ("GET http://h/x HTTP/1.1", ""), ("GET /ws HTTP/1.1", "upgrade: websocket\r\n")],
+    [("GET /control/v1/slots HTTP/1.1", ""), ("GET http://h/x HTTP/1.1", ""), ("GET /ws HTTP/1.1", "upgrade: h2c\r\n")],
 )
 async def test_everything_else_goes_the_long_way(request_line: str, extra: str) -> None:
     root = Root()
