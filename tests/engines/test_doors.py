@@ -11,7 +11,6 @@ from google.genai import types
 
 from engine_servers import WEATHER_TOOL, EngineServer
 from running_gateway import Gateway, running_gateway
-from wired_doors import wire
 
 pytestmark = pytest.mark.engine
 
@@ -25,8 +24,7 @@ BOTH = pytest.mark.parametrize("model", [TRANSLATED, PASSED], ids=["translated",
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llama: EngineServer) -> AsyncIterator[Gateway]:
-    wire(monkeypatch)
+async def gateway(tmp_path: Path, llama: EngineServer) -> AsyncIterator[Gateway]:
     async with running_gateway(tmp_path, {"LOCAL": "none"}) as running:
         await running.plug(0, "llama-server", base_url=llama.base_url)
         await running.plug(1, "anthropic", base_url=llama.base_url, model=llama.model, api_key="env:LOCAL")

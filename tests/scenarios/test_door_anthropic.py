@@ -12,7 +12,6 @@ from anthropic import AsyncAnthropic
 from jackfield.testing.fake_anthropic import SIGNATURE, FakeAnthropic
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway, running_gateway
-from wired_doors import wire
 
 PING: Any = [{"role": "user", "content": "ping"}]
 COUNT: Any = [{"role": "user", "content": "Count to 5"}]
@@ -33,11 +32,6 @@ BOTH = pytest.mark.parametrize("model", [OWN, OTHER], ids=["passed through", "tr
 async def claude() -> AsyncIterator[FakeAnthropic]:
     async with FakeAnthropic() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def wired(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire(monkeypatch)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from jackfield.doors.gemini.dialect import GeminiEvents
 from jackfield.testing.fake_gemini import SIGNATURE, FakeGemini
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway, running_gateway
-from wired_doors import wire
 
 OWN, OTHER = "slot-1", "slot-0"
 """Slots whose source speaks this dialect, and OpenAI's."""
@@ -32,11 +31,6 @@ WEATHER = types.Tool(
         )
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def wired(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire(monkeypatch)
 
 
 @pytest.fixture
