@@ -4,12 +4,11 @@ Knows the stream's events and how servers get them wrong: a delta that does not 
 started twice or never, several objects in one event, a missing end. Parts follow what the deltas are, not what was announced.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
+from jackfield.core.errors import Malformed, StreamBroken
 from jackfield.core.events import (
     Event,
     Finished,
@@ -34,6 +33,7 @@ from jackfield.dialects.anthropic_messages_reply import (
     text,
 )
 from jackfield.dialects.anthropic_messages_usage import read_usage
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object, present, rest
 
 _decode = msgspec.json.Decoder().decode
@@ -66,16 +66,15 @@ class _Open:
         self.other: Object = {}
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[sse.SseEvent]):
     """Feed the bytes of one stream as they come; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
     """
 
     def __init__(self, provider: str = "") -> None:
+        super().__init__(sse.SseDecoder())
         self._provider = provider
-        self._sse = sse.SseDecoder()
-        self._failure: JackfieldError | None = None
         self._is_started = False
         self._is_ended = False
         self._open: _Open | None = None
@@ -87,41 +86,16 @@ class StreamDecoder:
         self._others: list[Object] = []
         self._citations: list[Object] = []
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._sse.feed(chunk))
-
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._sse.finish())
-            self._raise_failure()
-        except Malformed:
-            events = []  # half an event: the stream was cut inside it
+    def _bytes_ended(self, events: list[Event]) -> None:
         if not self._is_ended:
             if self._reason is None:
                 raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
             self._end(events)
-        return events
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, found: Iterable[sse.SseEvent]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for item in found:
-                for value in self._values(item.data.strip()):
-                    if not self._is_ended:
-                        self._event(value, item.event, events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
+    def _take(self, frame: sse.SseEvent, events: list[Event]) -> None:
+        for value in self._values(frame.data.strip()):
+            if not self._is_ended:
+                self._event(value, frame.event, events)
 
     def _values(self, data: bytes) -> list[Object]:
         """Usually one object. Some servers add OpenAI's end mark, or put several objects, one a line, into one event."""

@@ -4,10 +4,9 @@ Knows the stream's events. Content blocks and tool calls are counted apart, each
 opens with its first delta. Parts follow what the deltas are, not what was announced.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
-from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
+from jackfield.core.errors import Malformed, StreamBroken
 from jackfield.core.events import (
     Event,
     Finished,
@@ -24,6 +23,7 @@ from jackfield.dialects import sse
 from jackfield.dialects.cohere_chat_reply import message_extra, read_call, text
 from jackfield.dialects.cohere_chat_usage import read_logprobs, read_reason, read_usage
 from jackfield.dialects.cohere_errors import ended_error, in_band_error
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_answer import answer_object
 from jackfield.dialects.json_value import Object, present, rest
 
@@ -41,17 +41,16 @@ class _Open:
         self.part = part
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[sse.SseEvent]):
     """Feed the bytes of one stream as they come; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
     """
 
     def __init__(self, provider: str = "", *, model: str = "") -> None:
+        super().__init__(sse.SseDecoder())
         self._provider = provider
         self._model = model
-        self._sse = sse.SseDecoder()
-        self._failure: JackfieldError | None = None
         self._is_started = False
         self._is_ended = False
         self._parts = 0
@@ -61,39 +60,14 @@ class StreamDecoder:
         self._citations: list[Any] = []
         self._others: list[Object] = []
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._sse.feed(chunk))
-
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._sse.finish())
-            self._raise_failure()
-        except Malformed:
-            events = []  # half an event: the stream was cut inside it
+    def _bytes_ended(self, events: list[Event]) -> None:
         if not self._is_ended:
             raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
-        return events
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, found: Iterable[sse.SseEvent]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for item in found:
-                data = item.data.strip()
-                if data and data != b"[DONE]" and not self._is_ended:
-                    self._event(answer_object(data, self._provider), item.event, events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
+    def _take(self, frame: sse.SseEvent, events: list[Event]) -> None:
+        data = frame.data.strip()
+        if data and data != b"[DONE]" and not self._is_ended:
+            self._event(answer_object(data, self._provider), frame.event, events)
 
     def _event(self, value: Object, name: str | None, events: list[Event]) -> None:
         if "type" not in value and (error := in_band_error(value, provider=self._provider)) is not None:

@@ -4,12 +4,12 @@ Knows how a stream begins, goes on and ends; what an answer object means is in g
 when its last piece has come, because this dialect has no half calls.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, assert_never
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.errors import JackfieldError
 from jackfield.core.events import (
     Event,
     Finished,
@@ -27,6 +27,7 @@ from jackfield.core.events import (
 from jackfield.core.messages import ReasoningPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.gemini_array import END, ArrayWriter
 from jackfield.dialects.gemini_errors import encode_error
 from jackfield.dialects.gemini_events import AnswerReader
@@ -42,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 Form = Literal["sse", "array"]
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[bytes]):
     """Feed the bytes of one stream as they come, in either form; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
@@ -50,41 +51,16 @@ class StreamDecoder:
     """
 
     def __init__(self, provider: str = "", *, model: str = "") -> None:
+        super().__init__(ObjectDecoder())
         self._provider = provider
-        self._frames = ObjectDecoder()
         self._reader = AnswerReader(provider, model)
-        self._failure: JackfieldError | None = None
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, ContentRefused, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._frames.feed(chunk))
+    def _bytes_ended(self, events: list[Event]) -> None:
+        events += self._reader.end()
 
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._frames.finish())
-            self._raise_failure()
-        except Malformed:
-            events = []  # half an event: the stream was cut inside it
-        return events + self._reader.end()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, found: Iterable[bytes]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for data in found:
-                if data.strip():
-                    self._reader.take(answer_object(data, self._provider), events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
+    def _take(self, frame: bytes, events: list[Event]) -> None:
+        if frame.strip():
+            self._reader.take(answer_object(frame, self._provider), events)
 
 
 class StreamEncoder:

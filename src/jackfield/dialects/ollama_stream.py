@@ -4,12 +4,12 @@ Knows how a stream begins, goes on and ends; what an answer object means is in o
 when its last piece has come, because this dialect has no half calls.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.errors import JackfieldError
 from jackfield.core.events import (
     Event,
     Finished,
@@ -27,6 +27,7 @@ from jackfield.core.events import (
 from jackfield.core.messages import ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import ndjson
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object
 from jackfield.dialects.ollama_errors import encode_stream_error
 from jackfield.dialects.ollama_events import AnswerReader
@@ -41,7 +42,7 @@ KEEP_ALIVE: Mapping[Form, bytes] = {
 """A line that says nothing: this wire has no comments, and blank lines break clients."""
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[bytes]):
     """Feed the bytes of one stream as they come; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
@@ -49,40 +50,15 @@ class StreamDecoder:
     """
 
     def __init__(self, provider: str = "", *, model: str = "") -> None:
+        super().__init__(ndjson.NdjsonDecoder())
         self._provider = provider
-        self._lines = ndjson.NdjsonDecoder()
         self._reader = AnswerReader(provider, model)
-        self._failure: JackfieldError | None = None
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, ToolCallParseError, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._lines.feed(chunk))
+    def _bytes_ended(self, events: list[Event]) -> None:
+        events += self._reader.end()
 
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._lines.finish())
-            self._raise_failure()
-        except Malformed:
-            events = []  # half a line: the stream was cut inside it
-        return events + self._reader.end()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, lines: Iterable[bytes]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for line in lines:
-                self._reader.take(line_object(line, self._provider), events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
+    def _take(self, frame: bytes, events: list[Event]) -> None:
+        self._reader.take(line_object(frame, self._provider), events)
 
 
 class StreamEncoder:

@@ -5,7 +5,6 @@ where another kind begins, tool calls stay open until the end because their delt
 [DONE] or at the end of the bytes, since usage and other leftovers come after the finish reason.
 """
 
-from collections.abc import Iterable
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -28,6 +27,7 @@ from jackfield.core.events import (
 )
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object, present, rest, with_extra
 from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
 from jackfield.dialects.openai_chat_reply import (
@@ -81,7 +81,7 @@ class _Call:
         self.part: int | None = None
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[sse.SseEvent]):
     """Feed the bytes of one stream as they come; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
@@ -89,10 +89,9 @@ class StreamDecoder:
     """
 
     def __init__(self, provider: str = "", *, reasoning_field: str | None = None) -> None:
+        super().__init__(sse.SseDecoder())
         self._provider = provider
         self._reasoning_field = reasoning_field
-        self._sse = sse.SseDecoder()
-        self._failure: JackfieldError | None = None
         self._is_started = False
         self._is_ended = False
         self._id = ""
@@ -108,52 +107,23 @@ class StreamDecoder:
         self._late_choice: Object = {}
         self._message_extra: Object = {}
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, StreamBroken, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._sse.feed(chunk))
-
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._sse.finish())
-            self._raise_failure()
-        except Malformed:
-            # Half an event: the stream was cut inside it.
-            events = []
+    def _bytes_ended(self, events: list[Event]) -> None:
         if not self._is_ended:
             if self._finish_reason is None:
                 raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
             self._end(events)
-        return events
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, found: Iterable[sse.SseEvent]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for item in found:
-                if self._is_ended:
-                    break
-                self._event(item, events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
-
-    def _event(self, item: sse.SseEvent, events: list[Event]) -> None:
-        data = item.data.strip()
+    def _take(self, frame: sse.SseEvent, events: list[Event]) -> None:
+        if self._is_ended:
+            return
+        data = frame.data.strip()
         if data == DONE:
             self._end(events)
             return
         if not data:
             return
         chunk = self._chunk(data)
-        if item.event == "error" and "error" not in chunk:
+        if frame.event == "error" and "error" not in chunk:
             chunk = {"error": chunk}
         if (error := in_band_error(chunk, provider=self._provider)) is not None:
             raise error

@@ -5,12 +5,11 @@ its item is done; a text that came without deltas is taken from the event that e
 openai_responses_encoder.py.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
+from jackfield.core.errors import Malformed, StreamBroken
 from jackfield.core.events import (
     Event,
     Finished,
@@ -24,6 +23,7 @@ from jackfield.core.events import (
     UsageReported,
 )
 from jackfield.dialects import sse
+from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object, present, rest
 from jackfield.dialects.openai_responses_items import SUMMARY_BREAK, read_reasoning
 from jackfield.dialects.openai_responses_reply import (
@@ -56,16 +56,15 @@ class _Part:
         self.place: Any = None
 
 
-class StreamDecoder:
+class StreamDecoder(FramedDecoder[sse.SseEvent]):
     """Feed the bytes of one stream as they come; any split of them gives the same events.
 
     An error inside the stream is raised once the events before it have been handed out: at the latest by the next call.
     """
 
     def __init__(self, provider: str = "") -> None:
+        super().__init__(sse.SseDecoder())
         self._provider = provider
-        self._sse = sse.SseDecoder()
-        self._failure: JackfieldError | None = None
         self._is_started = False
         self._is_ended = False
         self._parts = 0
@@ -76,47 +75,16 @@ class StreamDecoder:
         self._others: list[list[Any]] = []
         self._message_extra: Object = {}
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises Malformed, StreamBroken, or what an error in the stream maps to."""
-        self._raise_failure()
-        return self._take(self._sse.feed(chunk))
-
-    def finish(self) -> list[Event]:
-        """The last events, once the bytes have ended. Raises StreamBroken if the answer was not told to be whole."""
-        self._raise_failure()
-        try:
-            events = self._take(self._sse.finish())
-            self._raise_failure()
-        except Malformed:
-            # Half an event: the stream was cut inside it.
-            events = []
+    def _bytes_ended(self, events: list[Event]) -> None:
         if not self._is_ended:
             raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
-        return events
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self, found: Iterable[sse.SseEvent]) -> list[Event]:
-        events: list[Event] = []
-        try:
-            for item in found:
-                if self._is_ended:
-                    break
-                self._event(item, events)
-        except JackfieldError as error:
-            self._failure = error
-            if not events:
-                raise
-        return events
-
-    def _event(self, item: sse.SseEvent, events: list[Event]) -> None:
-        data = item.data.strip()
-        if not data or data == b"[DONE]":
+    def _take(self, frame: sse.SseEvent, events: list[Event]) -> None:
+        data = frame.data.strip()
+        if self._is_ended or not data or data == b"[DONE]":
             return
         value = self._object(data)
-        match value.get("type", item.event):
+        match value.get("type", frame.event):
             case "response.created" | "response.in_progress" | "response.queued":
                 self._start(_dict(value.get("response")), events)
             case "response.output_item.added":
