@@ -105,7 +105,7 @@ async def test_model_matrix_of_llama_in_this_process(gguf: Gguf, tmp_path: Path)
         await check(LocalLlama.create(config, tools), gguf.window, gguf.says)
 
 
-@pytest.mark.behaviour("TEST-11")
+@pytest.mark.behaviour("LOCL-02", "TEST-11")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("model", sorted(TORCHES))
 async def test_model_matrix_of_transformers(model: str, tmp_path: Path) -> None:
