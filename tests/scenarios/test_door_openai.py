@@ -200,11 +200,12 @@ _json = st.recursive(
     max_leaves=6,
 )
 _names = st.sampled_from(
-    ["model", "input", "prompt", "query", "documents", "voice", "n", "size", "dimensions", "encoding_format", "top_n", "stream"]
-)
+    ["model", "input", "prompt", "query", "documents", "voice", "n", "size", "dimensions", "encoding_format", "top_n", "stream",
+     "previous_response_id", "tools", "tool_choice", "text", "store", "reasoning", "instructions", "include"]
+)  # fmt: skip
 _bodies = st.one_of(st.binary(max_size=40), st.dictionaries(_names, _json | st.just("slot-0"), max_size=6).map(json.dumps))
-PATHS = ("completions", "embeddings", "moderations", "rerank", "images/generations", "images/edits", "audio/speech",
-         "audio/transcriptions")  # fmt: skip
+PATHS = ("completions", "responses", "embeddings", "moderations", "rerank", "images/generations", "images/edits",
+         "audio/speech", "audio/transcriptions")  # fmt: skip
 
 
 async def test_no_body_is_a_fault_of_ours(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jackfield.doors.anthropic.wiring import anthropic_door
 from jackfield.doors.gemini.wiring import gemini_door
 from jackfield.doors.openai.wiring import openai_door
+from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.token_count import TokenCount
 
@@ -19,8 +20,10 @@ def entrances(house: "House") -> list["Door"]:
     """The last one is OpenAI's: it answers where nothing tells whose client it is."""
     request_ids = RequestIds(secrets.token_hex(4))
     pipeline, catalogue, count = house.pipeline, house.catalogue, TokenCount(house.pipeline.resolve)
+    responses = house.settings.responses
+    kept = KeptResponses(responses.max_bytes, responses.ttl_s, time.monotonic)
     return [
         anthropic_door(pipeline, catalogue, count, request_ids, time.time, lambda: house.started_at),
         gemini_door(pipeline, catalogue, count, request_ids, time.time),
-        openai_door(pipeline, catalogue, request_ids, time.time, lambda: house.started_at),
+        openai_door(pipeline, catalogue, request_ids, time.time, lambda: house.started_at, kept),
     ]

@@ -202,6 +202,13 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.95
 
 
+class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    max_bytes: Annotated[
+        int, Meta(ge=0, description="Room for responses that may be referred to again, in bytes of memory; 0 keeps none.")
+    ] = 64 * 1024 * 1024
+    ttl_s: Annotated[Seconds, Meta(description="Seconds after which a response is forgotten.")] = 86_400.0
+
+
 class HedgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: Annotated[bool, Meta(description="Ask a second source when the first is slower to begin than it usually is.")] = (
         False
@@ -256,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routing: RoutingSettings = RoutingSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
+    responses: ResponseSettings = ResponseSettings()
     hedge: HedgeSettings = HedgeSettings()
     traces: TraceSettings = TraceSettings()
     money: MoneySettings = MoneySettings()

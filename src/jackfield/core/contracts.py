@@ -42,7 +42,7 @@ class ProviderInfo(msgspec.Struct, frozen=True):
     """Facts of a live provider that never change. `dialect` is its native wire format, None for engines in this process.
 
     `hosts` are the "host:port" pairs that prompts go to ("" entries never occur; empty = this process only).
-    `simulated` marks answers that no model made.
+    `simulated` marks answers that no model made. `also_speaks` are further dialects whose requests it takes as they are.
     """
 
     id: str
@@ -51,6 +51,7 @@ class ProviderInfo(msgspec.Struct, frozen=True):
     dialect: str | None = None
     hosts: tuple[str, ...] = ()
     simulated: bool = False
+    also_speaks: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -110,7 +111,7 @@ class RawReply(Protocol):
 
 @runtime_checkable
 class PassesThrough(Protocol):
-    """Takes requests of its own dialect (`info.dialect`) as they are and gives back the upstream's bytes.
+    """Takes requests of its own dialect (`info.dialect`, `info.also_speaks`) as they are and gives back the upstream's bytes.
 
     A status of 400 or more never comes back: it is raised as the mapped error.
     """
@@ -193,10 +194,33 @@ class Converses(Protocol):
         ...
 
 
+class LoadedModel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model in memory. `expires_at` is when it will be unloaded, as the source writes times; `hardware` what it runs on."""
+
+    model: str
+    size_bytes: int = 0
+    gpu_bytes: int = 0
+    expires_at: str | None = None
+    context_length: int | None = None
+    hardware: str | None = None
+
+
 @runtime_checkable
 class LoadsModels(Protocol):
-    async def load_model(self, model: str) -> None: ...
-    async def unload_model(self, model: str) -> None: ...
+    """Has models in memory, and says which."""
+
+    async def load_model(self, model: str, hardware: str | None = None) -> None:
+        """Into memory; done when it can answer. `hardware` (cpu, cuda, rocm, mps): where it must run; None: as the source likes.
+
+        Raises ModelNotFound, NotSupported with param "hardware" where that is not the source's to choose.
+        """
+        ...
+
+    async def unload_model(self, model: str) -> None:
+        """Out of memory; no matter if it is in none. Raises ModelNotFound."""
+        ...
+
+    async def loaded_models(self) -> tuple[LoadedModel, ...]: ...
 
 
 class PullProgress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,14 @@ from jackfield.dialects.openai_errors import decode_error, encode_error
 from jackfield.dialects.openai_responses_encoder import StreamEncoder, encode_stream_error, failed_response
 from jackfield.dialects.openai_responses_relay import StreamRelay, splice_request
 from jackfield.dialects.openai_responses_reply import decode_reply, encode_reply, is_empty, reply_error
-from jackfield.dialects.openai_responses_request import decode_request, echo_of, encode_request, refused_sampling
+from jackfield.dialects.openai_responses_request import (
+    BUILT_IN_CHOICE,
+    BUILT_IN_TOOLS,
+    decode_request,
+    echo_of,
+    encode_request,
+    refused_sampling,
+)
 from jackfield.dialects.openai_responses_stream import StreamDecoder
 from jackfield.dialects.openai_responses_usage import reply_usage
 
@@ -16,6 +23,8 @@ NAME = "openai_responses"
 PATH = "responses"
 
 __all__ = [
+    "BUILT_IN_CHOICE",
+    "BUILT_IN_TOOLS",
     "NAME",
     "PATH",
     "StreamDecoder",

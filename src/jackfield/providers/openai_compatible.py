@@ -110,6 +110,7 @@ class OpenAICompatible(TellsQuota):
             display_name=self.card.display_name,
             dialect=openai_chat.NAME,
             hosts=self._source.hosts,
+            also_speaks=(openai_responses.NAME,) if self._quirks.responses_models else (),
         )
 
     @classmethod
@@ -132,6 +133,9 @@ class OpenAICompatible(TellsQuota):
             request = msgspec.structs.replace(openai_chat.decode_request(call.fields), model=model, stream=call.stream)
             return await translated(self.open(request), stream=call.stream)
         fields = call.fields
+        if call.path == openai_responses.PATH:
+            spliced = openai_responses.splice_request(fields, model=model, stream=call.stream)
+            return await self._source.post(self._at(call.path, model), spliced, model=model)
         if self._defaults and call.path == openai_chat.PATH:
             fields = _with_defaults(self._defaults, fields)
         self._check_raw(fields, model)

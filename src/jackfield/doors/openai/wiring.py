@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from jackfield.dialects import openai_audio, openai_completions, openai_embeddings, openai_images, openai_moderations, rerank
+from jackfield.dialects import (
+    openai_audio,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_moderations,
+    openai_responses,
+    rerank,
+)
 from jackfield.doors.openai.audio import Speech, Transcriptions
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.dialect import OpenAICompletions
@@ -10,8 +18,11 @@ from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.errands import Errands
 from jackfield.doors.openai.images import Edits, Generations
 from jackfield.doors.openai.models import Models
+from jackfield.doors.openai.responses import Responses
+from jackfield.doors.openai.responses_kept import Kept
 from jackfield.doors.openai.tasks import Embeddings, Moderations, Rerank
 from jackfield.gateway.door import Handler
+from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.slots.catalogue import Catalogue
 
@@ -22,11 +33,13 @@ def openai_door(
     new_request_id: Callable[[], str],
     now: Callable[[], float],
     started_at: Callable[[], float],
+    kept: KeptResponses,
 ) -> OpenAIDoor:
     """`now` and `started_at` are Unix seconds."""
     errands = Errands(pipeline, new_request_id, now)
     posts: dict[str, Handler] = {
         openai_completions.PATH: ChatCompletions(pipeline, new_request_id, now, OpenAICompletions()),
+        openai_responses.PATH: Responses(pipeline, kept, new_request_id, now),
         openai_embeddings.PATH: Embeddings(errands),
         openai_moderations.PATH: Moderations(errands),
         rerank.PATH: Rerank(errands),
@@ -36,4 +49,9 @@ def openai_door(
         openai_audio.TRANSCRIBE_PATH: Transcriptions(errands),
     }
     chat = ChatCompletions(pipeline, new_request_id, now)
-    return OpenAIDoor(chat, Models(catalogue, started_at), {path: {"POST": handler} for path, handler in posts.items()})
+    return OpenAIDoor(
+        chat,
+        Models(catalogue, started_at),
+        {path: {"POST": handler} for path, handler in posts.items()},
+        {"responses/": Kept(kept).find},
+    )

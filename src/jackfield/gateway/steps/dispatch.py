@@ -25,7 +25,7 @@ from jackfield.gateway.continuation import open_continuing
 from jackfield.gateway.errand import ErrandAnswer
 from jackfield.slots.slot import Binding
 
-EVENT_STREAM = b"text/event-stream"
+STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
 
 
 async def open_plain(call: Call) -> PlainAnswer:
@@ -53,10 +53,10 @@ async def open_stream(call: Call) -> StreamAnswer:
         return continuing
     if _speaks(binding, call):
         reply = await _pass_through(call, binding)
-        return PassedStream(reply, call, binding.info.id) if _is_event_stream(reply.headers) else ConvertedStream(reply)
+        return PassedStream(reply, call, binding.info.id) if _is_stream(reply.headers) else ConvertedStream(reply)
     request = call.dialect.decode_request(call.fields, call.model)
     call.dispatched_at = perf_counter()
-    answer = EncodedStream(binding.provider.open(request))
+    answer = EncodedStream(binding.provider.open(request), request.warnings)
     await answer.open()
     call.upstream_at = perf_counter()
     return answer
@@ -81,7 +81,9 @@ def _translated(call: Call) -> ChatRequest | None:
 
 
 def _speaks(binding: Binding, call: Call) -> bool:
-    return binding.pass_through is not None and binding.dialect == call.dialect.name
+    if binding.pass_through is None:
+        return False
+    return binding.dialect == call.dialect.name or call.dialect.name in binding.info.also_speaks
 
 
 async def _pass_through(call: Call, binding: Binding) -> RawReply:
@@ -114,5 +116,5 @@ def _check_fields(call: Call) -> None:
         call.dialect.decode_request(call.fields, call.model)
 
 
-def _is_event_stream(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return next((value.lower().startswith(EVENT_STREAM) for name, value in headers if name == b"content-type"), True)
+def _is_stream(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return next((value.lower().startswith(STREAM_TYPES) for name, value in headers if name == b"content-type"), True)
