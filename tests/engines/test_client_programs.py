@@ -51,6 +51,7 @@ async def run(folder: Path, environ: dict[str, str], *command: str) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.behaviour("DOOR-05")
 async def test_claude_code_is_answered(gateway: Gateway, tmp_path: Path) -> None:
     programs = assistant("claude")
     environ = environ_for(tmp_path, programs) | {
@@ -87,6 +88,7 @@ async def test_claude_code_is_told_what_is_wrong(gateway: Gateway, tmp_path: Pat
     assert "nobody" in told["result"]
 
 
+@pytest.mark.behaviour("DOOR-05")
 async def test_gemini_cli_is_answered(gateway: Gateway, tmp_path: Path) -> None:
     programs = assistant("gemini")
     environ = environ_for(tmp_path, programs) | {"GOOGLE_GEMINI_BASE_URL": gateway.url, "GEMINI_API_KEY": "anything"}

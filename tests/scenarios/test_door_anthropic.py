@@ -1,5 +1,6 @@
 """The Anthropic door, seen by the official SDK: in front of a source of its own dialect, and of one of OpenAI's."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -52,6 +53,7 @@ def sdk(gateway: Gateway, path: str = "") -> AsyncAnthropic:
     return AsyncAnthropic(base_url=gateway.url + path, api_key="none", max_retries=0, timeout=20)
 
 
+@pytest.mark.behaviour("DOOR-01")
 @BOTH
 async def test_a_plain_answer(client: AsyncAnthropic, model: str) -> None:
     reply = await client.messages.create(model=model, messages=PING, max_tokens=100, system="Be brief.")
@@ -62,6 +64,7 @@ async def test_a_plain_answer(client: AsyncAnthropic, model: str) -> None:
     assert reply.usage.output_tokens > 0
 
 
+@pytest.mark.behaviour("DOOR-01")
 @BOTH
 async def test_a_stream_accumulates_in_the_sdk(client: AsyncAnthropic, model: str) -> None:
     async with client.messages.stream(model=model, messages=COUNT, max_tokens=100) as stream:
@@ -91,6 +94,7 @@ async def lines(gateway: Gateway, body: dict[str, Any], path: str = "/v1/message
     return reply.text.splitlines()
 
 
+@pytest.mark.behaviour("DOOR-01")
 @BOTH
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_a_tool_is_called_and_its_result_answered(client: AsyncAnthropic, model: str, streamed: bool) -> None:
@@ -108,6 +112,7 @@ async def test_a_tool_is_called_and_its_result_answered(client: AsyncAnthropic, 
     assert "sunny" in "".join(block.text for block in answer.content if block.type == "text")
 
 
+@pytest.mark.behaviour("DOOR-01")
 @BOTH
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_thoughts_come_before_the_answer(client: AsyncAnthropic, model: str, streamed: bool) -> None:
@@ -163,6 +168,7 @@ async def test_somebody_is_there(gateway: Gateway) -> None:
     assert (await gateway.http.get("/", headers={"anthropic-version": "2023-06-01"})).status_code == 200
 
 
+@pytest.mark.behaviour("DOOR-02")
 @pytest.mark.behaviour("PROV-25")
 async def test_tokens_are_counted_by_the_source_where_it_can(client: AsyncAnthropic, claude: FakeAnthropic) -> None:
     raw = await client.messages.with_raw_response.count_tokens(model=OWN, messages=COUNT)
@@ -172,6 +178,7 @@ async def test_tokens_are_counted_by_the_source_where_it_can(client: AsyncAnthro
     assert claude.requests[-1].path.endswith("/messages/count_tokens")
 
 
+@pytest.mark.behaviour("DOOR-02")
 @pytest.mark.parametrize("model", [OTHER, "claude-nobody-has-this"])
 async def test_tokens_are_estimated_where_nobody_can(client: AsyncAnthropic, fake: FakeOpenAI, model: str) -> None:
     before = len(fake.requests)
@@ -182,12 +189,14 @@ async def test_tokens_are_estimated_where_nobody_can(client: AsyncAnthropic, fak
     assert len(fake.requests) == before
 
 
+@pytest.mark.behaviour("DOOR-02")
 async def test_a_source_that_cannot_count_now_costs_only_exactness(client: AsyncAnthropic, claude: FakeAnthropic) -> None:
     claude.behaviour = Behaviour(status=500, everywhere=True)
     counted = await client.messages.count_tokens(model=OWN, messages=PING)
     assert counted.input_tokens >= 1
 
 
+@pytest.mark.behaviour("DOOR-03")
 async def test_models_have_this_dialects_shape_for_those_who_say_so(gateway: Gateway, client: AsyncAnthropic) -> None:
     listed = [model async for model in client.models.list(limit=1)]
     names = [model.id for model in listed]
@@ -299,3 +308,58 @@ async def test_a_client_of_claude_code_is_served(gateway: Gateway, fake: FakeOpe
     assert '"text":"pong"' in text
     assert text.endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')
     assert len(fake.requests[-1].json["tools"]) == 12
+
+
+@pytest.mark.parametrize("hang", ["before", "inside"])
+async def test_a_client_that_leaves_cancels_upstream(
+    gateway: Gateway, fake: FakeOpenAI, claude: FakeAnthropic, hang: str
+) -> None:
+    for source, model in ((claude, OWN), (fake, OTHER)):
+        source.behaviour = Behaviour(hang=hang)  # type: ignore[arg-type]
+        body = json.dumps({"model": model, "messages": COUNT, "max_tokens": 100, "stream": True}).encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        async with asyncio.timeout(5):
+            await source.arrived.wait()
+        writer.transport.abort()
+        async with asyncio.timeout(1):
+            await source.disconnected.wait()
+    async with asyncio.timeout(2):
+        while len(gateway.rows()) < 2:
+            await asyncio.sleep(0.01)
+    assert {(row.outcome, row.status) for row in gateway.rows()} == {("cancelled", 499)}
+
+
+@BOTH
+async def test_a_long_wait_is_filled_with_pings(tmp_path: Path, fake: FakeOpenAI, claude: FakeAnthropic, model: str) -> None:
+    fake.behaviour = claude.behaviour = Behaviour(first_event_delay_s=0.3)
+    async with running_gateway(tmp_path / "other", {"CLAUDE": "k"}, server={"heartbeat_s": 0.06}) as gateway:
+        await gateway.plug(0, "openai-compat", base_url=fake.base_url, model="fake-model")
+        await gateway.plug(1, "anthropic", base_url=claude.base_url, model="claude-fake-1", api_key="env:CLAUDE")
+        told = await lines(gateway, {"model": model, "messages": COUNT, "max_tokens": 100, "stream": True})
+        assert told[:3] == ["event: ping", 'data: {"type":"ping"}', ""]
+        async with sdk(gateway) as client, client.messages.stream(model=model, messages=COUNT, max_tokens=100) as stream:
+            assert await stream.get_final_text() == "1, 2, 3, 4, 5"
+
+
+async def test_a_stream_that_another_source_took_up_is_whole_for_the_sdk(
+    gateway: Gateway, fake: FakeOpenAI, claude: FakeAnthropic
+) -> None:
+    """The second one cannot go on after a given beginning, so it answers anew, and its text is joined to what is there."""
+    fake.behaviour = Behaviour(cut_after=4)
+    await gateway.plug(1, "anthropic", base_url=claude.base_url, model="fake-model", api_key="env:CLAUDE")
+    wishes = {"provider": {"order": ["slot-0", "slot-1"]}}
+    async with (
+        sdk(gateway) as client,
+        client.messages.stream(
+            model="fake-model",
+            messages=COUNT,
+            max_tokens=100,
+            extra_headers={"x-jackfield-continue": "1"},
+            extra_body=wishes,
+        ) as stream,
+    ):
+        final = await stream.get_final_message()
+    assert [block.text for block in final.content if block.type == "text"] == ["1, 2, 3, 4, 5"]
+    assert final.stop_reason == "end_turn"
+    assert (fake.completions, claude.completions) == (1, 1)

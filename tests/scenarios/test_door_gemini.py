@@ -1,5 +1,6 @@
 """The Gemini door, seen by the official SDK: in front of a source of its own dialect, and of one of OpenAI's."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,6 +66,7 @@ def at(model: str, verb: str, version: str = "/v1beta") -> str:
     return f"{version}/models/{model}:{verb}"
 
 
+@pytest.mark.behaviour("DOOR-04")
 @BOTH
 async def test_a_plain_answer(client: Any, model: str) -> None:
     config = types.GenerateContentConfig(system_instruction="Be brief.", max_output_tokens=100)
@@ -75,6 +77,7 @@ async def test_a_plain_answer(client: Any, model: str) -> None:
     assert reply.usage_metadata.candidates_token_count > 0
 
 
+@pytest.mark.behaviour("DOOR-04")
 @BOTH
 async def test_a_stream_is_the_plain_answer_in_pieces(client: Any, model: str) -> None:
     stream = await client.models.generate_content_stream(model=model, contents="Count to 5")
@@ -97,6 +100,7 @@ async def test_a_chat_keeps_its_history(client: Any, model: str) -> None:
     assert "pong" in "".join(part.text or "" for turn in turns[3:] for part in turn.parts)
 
 
+@pytest.mark.behaviour("DOOR-04")
 @BOTH
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_a_tool_is_called_and_its_result_answered(client: Any, model: str, streamed: bool) -> None:
@@ -119,6 +123,7 @@ async def test_a_tool_is_called_and_its_result_answered(client: Any, model: str,
     assert "sunny" in (answer.text or "")
 
 
+@pytest.mark.behaviour("DOOR-04")
 @BOTH
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_thoughts_are_told_as_thoughts(client: Any, model: str, streamed: bool) -> None:
@@ -201,6 +206,7 @@ async def test_a_source_that_does_not_stream_is_streamed_all_the_same(gateway: G
     assert reply.text.startswith("data: " if alt else "[")
 
 
+@pytest.mark.behaviour("DOOR-02")
 @BOTH
 async def test_tokens_are_counted_without_an_answer(client: Any, fake: FakeOpenAI, google: FakeGemini, model: str) -> None:
     counted = await client.models.count_tokens(model=model, contents="Count to 5")
@@ -217,6 +223,7 @@ async def test_a_count_may_hold_the_whole_request(gateway: Gateway) -> None:
     assert reply.headers["x-jackfield-counted-by"] == "estimate"
 
 
+@pytest.mark.behaviour("DOOR-04")
 @BOTH
 async def test_vectors_in_the_order_of_their_texts(gateway: Gateway, client: Any, model: str) -> None:
     reply = await client.models.embed_content(
@@ -288,3 +295,50 @@ def test_a_sign_of_life_is_skipped_by_the_official_client() -> None:
     said = b'data: {"candidates": [{"content": {"parts": [{"text": "a"}]}}]}\n\n'
     stream = httpx.Response(200, content=said + GeminiEvents.keep_alive + said)
     assert len(list(HttpResponse({}, stream).segments())) == 2
+
+
+@pytest.mark.parametrize("hang", ["before", "inside"])
+async def test_a_client_that_leaves_cancels_upstream(gateway: Gateway, fake: FakeOpenAI, google: FakeGemini, hang: str) -> None:
+    for source, model in ((google, OWN), (fake, OTHER)):
+        source.behaviour = Behaviour(hang=hang)  # type: ignore[arg-type]
+        body, path = json.dumps(COUNT).encode(), at(model, "streamGenerateContent") + "?alt=sse"
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (path.encode(), len(body), body))
+        async with asyncio.timeout(5):
+            await source.arrived.wait()
+        writer.transport.abort()
+        async with asyncio.timeout(1):
+            await source.disconnected.wait()
+    async with asyncio.timeout(2):
+        while len(gateway.rows()) < 2:
+            await asyncio.sleep(0.01)
+    assert {(row.outcome, row.status) for row in gateway.rows()} == {("cancelled", 499)}
+
+
+@BOTH
+async def test_a_long_wait_is_filled_with_nothing_that_breaks_the_client(
+    tmp_path: Path, fake: FakeOpenAI, google: FakeGemini, model: str
+) -> None:
+    fake.behaviour = google.behaviour = Behaviour(first_event_delay_s=0.3)
+    async with running_gateway(tmp_path / "other", {"GEMINI_API_KEY": "k"}, server={"heartbeat_s": 0.06}) as gateway:
+        await gateway.plug(0, "openai-compat", base_url=fake.base_url, model="fake-model")
+        await gateway.plug(1, "gemini", base_url=google.base_url, model="gemini-2.5-flash")
+        raw = await gateway.http.post(at(model, "streamGenerateContent") + "?alt=sse", json=COUNT)
+        assert raw.text.startswith("\n\n")
+        assert (await gateway.http.post(at(model, "streamGenerateContent"), json=COUNT)).json()
+        async with sdk(gateway) as client:
+            stream = await client.models.generate_content_stream(model=model, contents="Count to 5")
+            assert "".join([chunk.text async for chunk in stream if chunk.text]) == "1, 2, 3, 4, 5"
+
+
+async def test_a_stream_that_another_source_took_up_is_whole_for_the_sdk(gateway: Gateway, fake: FakeOpenAI) -> None:
+    async with FakeOpenAI() as other:
+        fake.behaviour = Behaviour(cut_after=4)
+        await gateway.plug(2, "openai-compat", base_url=other.base_url, model="fake-model")
+        body = {**COUNT, "provider": {"order": ["slot-0", "slot-2"]}}
+        path = at("fake-model", "streamGenerateContent") + "?alt=sse"
+        reply = await gateway.http.post(path, json=body, headers={"x-jackfield-continue": "1"})
+        told = [json.loads(line.removeprefix("data: ")) for line in reply.text.splitlines() if line]
+        parts = [part for answer in told for part in answer["candidates"][0]["content"]["parts"]]
+        assert "".join(part["text"] for part in parts) == "1, 2, 3, 4, 5"
+        assert (fake.completions, other.completions) == (1, 1)

@@ -10,7 +10,17 @@ from openai.types.responses import Response
 
 from golden.test_openai_responses import accumulated, encoded
 from jackfield.core.errors import Malformed, RateLimited, StreamBroken, Unavailable
-from jackfield.core.events import ChatReply, fold_events, unfold
+from jackfield.core.events import (
+    ChatReply,
+    Event,
+    Finished,
+    PartEnded,
+    PartStarted,
+    Started,
+    TextDelta,
+    fold_events,
+    unfold,
+)
 from jackfield.core.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import openai_chat
@@ -203,3 +213,31 @@ def test_only_the_model_is_replaced_in_what_passes_through() -> None:
     fields = {"model": msgspec.Raw(b'"slot-1"'), "input": msgspec.Raw(b'"x"'), "temperature": msgspec.Raw(b"1.50")}
     assert splice_request(fields, model="gpt-5", stream=True) == b'{"model":"gpt-5","input":"x","temperature":1.50}'
     assert splice_request(fields, model=None, stream=False) == b'{"model":"slot-1","input":"x","temperature":1.50}'
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["part open", "part ended"])
+def test_after_a_restart_the_closing_event_holds_the_new_text_alone(is_open: bool) -> None:
+    """The event is one that OpenAI's client knows and does nothing about; the numbers go on."""
+    encoder = StreamEncoder(id="resp_1", created=0, model="m")
+    begun: list[Event] = [Started("m"), PartStarted(0, "text"), TextDelta(0, "wrong")]
+    if is_open:
+        rest: list[Event] = [TextDelta(0, "right"), PartEnded(0), Finished("stop")]
+    else:
+        begun.append(PartEnded(0))
+        rest = [PartStarted(1, "text"), TextDelta(1, "right"), PartEnded(1), Finished("stop")]
+    stream = b"".join(map(encoder.encode, begun)) + encoder.restarted(5)
+    mark = [msgspec.json.decode(event.data) for event in SseDecoder().feed(stream)][-1]
+    assert (mark["type"], mark["jackfield"]) == ("response.in_progress", {"restarted": True, "discard_chars": 5})
+    stream += b"".join(map(encoder.encode, rest)) + encoder.end()
+    assert accumulated(stream).output_text == "right"
+
+
+@pytest.mark.parametrize("size", [1, 9, 100_000])
+def test_pieces_count_the_events_with_content_however_they_are_cut(size: int) -> None:
+    said = [TextDelta(0, word) for word in ("one ", "two ", "three")]
+    stream = encoded([Started("m"), PartStarted(0, "text"), *said, PartEnded(0), Finished("stop")])
+    relay = StreamRelay()
+    for at in range(0, len(stream), size):
+        relay.feed(stream[at : at + size])
+    assert relay.pieces >= len(said)
+    assert relay.pieces - len(said) <= 1  # the text told once more as a whole
