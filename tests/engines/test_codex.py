@@ -1,0 +1,75 @@
+"""Codex, which speaks the Responses API only, as people run it: through the gateway to a real llama-server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line_programs import assistant, environ_for
+from engine_servers import EngineServer, llama_server
+from running_gateway import Gateway, running_gateway
+
+pytestmark = pytest.mark.engine
+WITHIN_S = 90
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineServer]:
+    """A llama-server with room for the long prompts that this program writes around a short question."""
+    with llama_server(tmp_path_factory.mktemp("roomy"), "-c", "32768", "-np", "1", "--jinja") as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, roomy: EngineServer) -> AsyncIterator[Gateway]:
+    async with running_gateway(tmp_path) as running:
+        await running.plug(0, "llama-server", base_url=roomy.base_url)
+        yield running
+
+
+async def codex(folder: Path, *options: str) -> list[dict[str, Any]]:
+    """The events that it tells, one a line."""
+    programs = assistant("codex")
+    process = await asyncio.create_subprocess_exec(
+        str(programs / "codex"), "exec", "--json", "--ephemeral", "--skip-git-repo-check", "-s", "read-only", "-m", "slot-0",
+        *options, "Say hello.",
+        cwd=folder,
+        env={**environ_for(folder, programs), "KEY": "none", "OPENAI_API_KEY": "none"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            out, trouble = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    events = [json.loads(line) for line in out.splitlines() if line.startswith(b"{")]
+    assert events, f"codex ended with {process.returncode}: {trouble.decode()[-500:]}"
+    return events
+
+
+def as_provider(url: str) -> tuple[str, ...]:
+    row = f'{{name="gateway",base_url="{url}/v1",env_key="KEY",wire_api="responses"}}'
+    return "-c", "model_provider=gateway", "-c", f"model_providers.gateway={row}"
+
+
+async def test_codex_is_answered(gateway: Gateway, tmp_path: Path) -> None:
+    events = await codex(tmp_path, *as_provider(gateway.url))
+    kinds = [event["type"] for event in events]
+    assert kinds[-1] == "turn.completed", events
+    assert events[-1]["usage"]["input_tokens"] > 1000
+    assert any(event.get("item", {}).get("type") == "agent_message" for event in events)
+    (row,) = gateway.rows()
+    assert (row.outcome, row.slot) == ("ok", 0)
+
+
+async def test_codex_that_tries_a_websocket_first_comes_back_by_http(gateway: Gateway, tmp_path: Path) -> None:
+    """With only its address changed it takes the gateway for OpenAI itself."""
+    events = await codex(tmp_path, "-c", f'openai_base_url="{gateway.url}/v1"')
+    assert events[-1]["type"] == "turn.completed", events
