@@ -20,6 +20,7 @@ TOLD_WITH_OTHERS = {
     "llm-cli": "command-line",
     "bitnet-cli": "llama-cli",
     "tgi-native": "tgi",
+    "llama-server-native": "llama-server",
     "koboldcpp": "kobold",
     "huggingface-router": "huggingface",
 }

@@ -30,7 +30,7 @@ from jackfield.providers.presets import load_presets
 from jackfield.testing.fake_anthropic import FakeAnthropic
 from jackfield.testing.fake_bedrock import FakeBedrock
 from jackfield.testing.fake_cohere import FakeCohere
-from jackfield.testing.fake_completion import FakeKobold, FakeTei, FakeTgi
+from jackfield.testing.fake_completion import FakeKobold, FakeLlamaServer, FakeTei, FakeTgi
 from jackfield.testing.fake_gemini import FakeGemini
 from jackfield.testing.fake_ollama import FakeOllama
 from jackfield.testing.fake_replicate import FakeReplicate
@@ -50,6 +50,7 @@ NATIVE: dict[str, tuple[Callable[[], FakeServer], dict[str, Any]]] = {
     "kobold": (FakeKobold, {}),
     "ollama": (FakeOllama, {}),
     "ollama-cloud": (FakeOllama, {"model": "fake-model"}),
+    "llama-server-native": (FakeLlamaServer, {}),
     "tgi-native": (FakeTgi, {}),
     "vertex": (FakeGemini, {"project": "a-project"}),
 }

@@ -14,6 +14,7 @@ from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest
 from jackfield.dialects.anthropic_messages import STOP_EVENT
 from jackfield.providers.anthropic import Anthropic
+from jackfield.providers.completion_servers import LlamaServerNative
 from jackfield.providers.ollama import Ollama
 from jackfield.providers.openai_compatible import OpenAICompatible, preset_type
 from jackfield.providers.presets import load_presets
@@ -39,6 +40,14 @@ def _made(row: str, server: EngineServer, tools: FakeTools, **config: object) ->
 @pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
 async def test_llama_server_keeps_the_laws(law: str, llama: EngineServer, tools: FakeTools) -> None:
     await check_law(law, LAWS[law], Subject(lambda: _made("llama-server", llama, tools), keeps_limits=True))
+
+
+@pytest.mark.engine
+@pytest.mark.behaviour("LOCL-04")
+@pytest.mark.parametrize("law", LAWS_OF_ANY_MODEL)
+async def test_llama_server_keeps_the_laws_by_its_own_api(law: str, llama: EngineServer, tools: FakeTools) -> None:
+    config = {"base_url": llama.root_url, "template": "chatml"}
+    await check_law(law, LAWS[law], Subject(lambda: LlamaServerNative.create(config, tools), keeps_limits=True))
 
 
 @pytest.mark.engine

@@ -1,7 +1,7 @@
-"""Engines that complete a text in their own way: KoboldAI and Text Generation Inference. Requests, answers, streams.
+"""Engines that complete a text in their own way: KoboldAI, Text Generation Inference and llama.cpp's server.
 
 Pure. The conversation is one prompt (prompt_text.py). Sources: lite.koboldai.net/koboldcpp_api, huggingface.github.io/
-text-generation-inference (October 2026).
+text-generation-inference, tools/server/README.md of llama.cpp (October 2026).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,15 @@ _KOBOLD = {"max_tokens": "max_length", "context_length": "max_context_length", "
            "top_k": "top_k", "seed": "sampler_seed", "presence_penalty": "presence_penalty"}  # fmt: skip
 _TGI = {"max_tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "seed": "seed",
         "frequency_penalty": "frequency_penalty"}  # fmt: skip
-_ENDED: Mapping[str, FinishReason] = {"length": "length", "eos_token": "stop", "stop_sequence": "stop", "stop": "stop"}
+_LLAMA = {"max_tokens": "n_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "seed": "seed",
+          "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty"}  # fmt: skip
+_ENDED: Mapping[str, FinishReason] = {
+    "length": "length",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "stop": "stop",
+    "limit": "length",
+}
 
 
 def encode_kobold(request: ChatRequest, template: str, key: str) -> tuple[bytes, list[str]]:
@@ -50,6 +58,14 @@ def encode_tgi(request: ChatRequest, template: str) -> tuple[bytes, list[str]]:
     if parameters.get("temperature") == 0:
         del parameters["temperature"]  # it takes none at all for the most likely words
     return msgspec.json.encode({"inputs": prompt, "parameters": parameters, "stream": request.stream}), warnings
+
+
+def encode_llama(request: ChatRequest, template: str) -> tuple[bytes, list[str]]:
+    """The body and what was left out of it."""
+    prompt, end = as_prompt(request.messages, template)
+    body: dict[str, Any] = {"prompt": prompt, "stream": request.stream, "stop": [*(request.generation.stop or ()), end]}
+    warnings = _put(request, _LLAMA, body)
+    return msgspec.json.encode({**request.extra, **body}), warnings
 
 
 def _put(request: ChatRequest, names: Mapping[str, str], body: dict[str, Any]) -> list[str]:
@@ -97,6 +113,26 @@ def decode_tgi(body: bytes, *, provider: str, model: str) -> ChatReply:
         usage=usage if usage.total_tokens else None,
         model=model,
     )
+
+
+def decode_llama(body: bytes, *, provider: str, model: str) -> ChatReply:
+    """Raises Malformed."""
+    said = _object(body, provider)
+    if said.get("error"):
+        raise _told(said, provider)
+    if not isinstance(said.get("content"), str):
+        raise Malformed("the answer has no content", provider=provider)
+    usage = _llama_usage(said)
+    return ChatReply(
+        message=text_message("assistant", said["content"]),
+        finish_reason=_ENDED.get(str(said.get("stop_type")), "stop"),
+        usage=usage if usage.total_tokens else None,
+        model=model,
+    )
+
+
+def _llama_usage(said: Mapping[str, Any]) -> Usage:
+    return Usage(_count(said, "tokens_evaluated"), _count(said, "tokens_predicted"))
 
 
 class _Stream:
@@ -175,6 +211,16 @@ class TgiStream(_Stream):
         return str(token.get("text") or "")
 
 
+class LlamaStream(_Stream):
+    """`{"content": ..., "stop": false}`, and at the end `"stop": true` with why and the counts."""
+
+    def _read(self, said: Mapping[str, Any]) -> str:
+        if said.get("stop") is True:
+            self._reason = _ENDED.get(str(said.get("stop_type")), "stop")
+            self._usage = _llama_usage(said)
+        return str(said.get("content") or "")
+
+
 def _object(body: bytes, provider: str) -> dict[str, Any]:
     try:
         said = msgspec.json.decode(body)
@@ -188,7 +234,9 @@ def _object(body: bytes, provider: str) -> dict[str, Any]:
 
 
 def _told(said: Mapping[str, Any], provider: str) -> JackfieldError:
-    return Unavailable(str(said["error"])[:400], provider=provider)
+    error = said["error"]
+    text = error.get("message") if isinstance(error, Mapping) else error
+    return Unavailable(str(text)[:400], provider=provider)
 
 
 def _count(said: Mapping[str, Any], name: str) -> int:

@@ -4,7 +4,7 @@ from jackfield.providers.anthropic import Anthropic
 from jackfield.providers.bedrock import Bedrock
 from jackfield.providers.cohere import Cohere
 from jackfield.providers.command_line import command_types
-from jackfield.providers.completion_servers import Kobold, TgiNative
+from jackfield.providers.completion_servers import Kobold, LlamaServerNative, TgiNative
 from jackfield.providers.gemini import Gemini
 from jackfield.providers.hugging_face import HuggingFace
 from jackfield.providers.human import Human
@@ -48,7 +48,7 @@ def register(registrar: Registrar) -> None:
     registrar.register(LlamaDirect)
     registrar.register(BitnetDirect)
     registrar.register(Scripted)
-    for source in (Kobold, TgiNative, Tei, McpTool, WebSocketSource, Hybrid, Human):
+    for source in (Kobold, TgiNative, LlamaServerNative, Tei, McpTool, WebSocketSource, Hybrid, Human):
         registrar.register(source)
     for command in command_types():
         registrar.register(command)

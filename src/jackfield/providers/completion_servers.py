@@ -1,4 +1,5 @@
-"""KoboldAI and Text Generation Inference by their own APIs: engines that complete a prompt. Their OpenAI sides are rows.
+"""KoboldAI, Text Generation Inference and llama.cpp's server by their own APIs: they complete a prompt. Their OpenAI sides
+are rows.
 
 Knows the calls and their order; what bodies look like is in dialects/completion.py.
 """
@@ -47,7 +48,7 @@ class CompletionConfig(HttpConfig, frozen=True, kw_only=True):
 
 
 class _CompletionServer:
-    """What both have in common: one prompt, a stream of words, a model that the server was started with."""
+    """What all have in common: one prompt, a stream of words, a model that the server was started with."""
 
     card: ClassVar[ProviderCard]
 
@@ -233,6 +234,57 @@ class TgiNative(_CompletionServer):
         )
 
 
+class LlamaServerNative(_CompletionServer):
+    """llama.cpp's server by `/completion`. Whether it has loaded its model, it tells by `/health`."""
+
+    card: ClassVar[ProviderCard] = ProviderCard(
+        id="llama-server-native",
+        type="local",
+        display_name="llama.cpp server (own API)",
+        capabilities=CAPABILITIES,
+        aliases=("llama-server-completion",),
+        default_url="http://127.0.0.1:8080",
+        default_port=8080,
+        docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+        hint="start it: llama-server -m model.gguf --host 127.0.0.1 --port 8080",
+        limits=("completes text: no tools, no images", "the prompt is made by the setting template, not by the model's own"),
+        config_keys=config_keys(CompletionConfig),
+        config_aliases=dict(KEY_ALIASES),
+    )
+
+    @asynccontextmanager
+    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
+        body, warnings = completion.encode_llama(request, self._config.template)
+        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
+        reading = Reading(
+            partial(completion.decode_llama, provider=self.card.id, model=model),
+            partial(completion.LlamaStream, self.card.id, model),
+        )
+        async with chat_events(self._source, "completion", body, reading, model=model, warnings=warnings) as events:
+            yield events
+
+    async def _profile(self) -> ModelProfile:
+        await self._json("health", "look whether it has loaded its model")
+        said = await self._json("props", "list models")
+        settings = said.get("default_generation_settings")
+        length = settings.get("n_ctx") if isinstance(settings, dict) else None
+        path = str(said.get("model_path") or "").replace("\\", "/")
+        return ModelProfile(
+            str(said.get("model_alias") or path.rpartition("/")[2] or self.card.id),
+            context_length=length if isinstance(length, int) and length > 0 else None,
+            source="its own API",
+        )
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        prompt, _ = as_prompt(request.messages, self._config.template)
+        reply = await self._source.post("tokenize", msgspec.json.encode({"content": prompt}), model=None)
+        said = msgspec.json.decode(await reply.read())
+        tokens = said.get("tokens") if isinstance(said, dict) else None
+        if not isinstance(tokens, list):
+            raise Malformed("the token count has no tokens", provider=self.card.id)
+        return len(tokens)
+
+
 def _satisfies() -> tuple[type[ProviderType], type[Provider], type[Probes], type[ListsModels], type[CountsTokens]]:
     """Never called: here mypy proves that the classes keep their contracts."""
-    return Kobold, TgiNative, TgiNative, Kobold, Kobold
+    return LlamaServerNative, TgiNative, TgiNative, Kobold, LlamaServerNative

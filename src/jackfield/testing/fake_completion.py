@@ -1,12 +1,14 @@
-"""Fakes of servers that complete text or make vectors, on loopback, written after their documentation: Kobold, TGI and TEI."""
+"""Fakes of servers that complete text or make vectors, on loopback, written after their documentation: Kobold, TGI, TEI and
+llama.cpp's server."""
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from jackfield.testing.answers import Answer, altered, answer_for
 from jackfield.testing.fake_server import Behaviour, FakeServer, Recorded, Wire
+from jackfield.testing.fakes import FakeOpenAI
 
 _LAST_TURNS = (("### Instruction:\n", "\n\n### Response:"), ("<|im_start|>user\n", "<|im_end|>"), ("User: ", "\n\nAssistant:"))
 
@@ -100,6 +102,50 @@ class FakeTgi(FakeServer):
 
     def is_look(self, request: Recorded) -> bool:
         return request.method == "GET"
+
+
+class FakeLlamaServer(FakeOpenAI):
+    """llama.cpp's server: its own calls beside OpenAI's. `is_loading`: all is answered by 503, as until its model is there."""
+
+    base_path: ClassVar[str] = ""
+
+    def __init__(self, model: str = "fake-model", **rest: Any) -> None:
+        super().__init__([model], **rest)
+        self.is_loading = False
+
+    async def serve(self, request: Recorded, behaviour: Behaviour, wire: Wire) -> bool:
+        if self.is_loading:
+            loading = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+            return await wire.json(503, {"error": loading})
+        match request.path:
+            case "/health":
+                return await wire.json(200, {"status": "ok"})
+            case "/props":
+                told = {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 1, "model_path": "models/fake.gguf"}
+                return await wire.json(200, {**told, "model_alias": self.models[0]})
+            case "/tokenize":
+                return await wire.json(200, {"tokens": list(range(len(request.json["content"].split())))})
+            case "/completion":
+                return await self._words(request, behaviour, wire)
+        return await super().serve(request, behaviour, wire)
+
+    async def _words(self, request: Recorded, behaviour: Behaviour, wire: Wire) -> bool:
+        self.completions += 1
+        asked = request.json
+        answer = _answer(asked["prompt"], asked.get("n_predict"), behaviour)
+        reason = {"stop": "eos", "length": "limit"}.get(answer.finish_reason, answer.finish_reason)
+        counts = {"tokens_evaluated": answer.prompt_tokens, "tokens_predicted": len(answer.pieces)}
+        last = {"stop": True, "stop_type": reason, "model": self.models[0], **counts}
+        if not asked.get("stream"):
+            return await self.whole({"content": "".join(answer.pieces), **last}, behaviour, wire)
+        events = [_event({"content": piece, "stop": False}) for piece in answer.pieces]
+        return await self.stream([*events, _event({"content": "", **last})], behaviour, wire)
+
+    def ends_stream(self, data: bytes) -> bool:
+        return b'"stop":true' in data or super().ends_stream(data)
+
+    def is_look(self, request: Recorded) -> bool:
+        return request.method == "GET" or request.path == "/tokenize"
 
 
 class FakeTei(FakeServer):

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from jackfield.core.contracts import Probes, Provider
 from jackfield.core.errors import BadRequest, JackfieldError, NotSupported
 from jackfield.core.events import ChatReply, Started, TextDelta, fold
 from jackfield.core.messages import ImagePart, Message, text_message
 from jackfield.core.requests import ChatRequest, Generation
-from jackfield.providers.completion_servers import Kobold, TgiNative
-from jackfield.testing.fake_completion import FakeKobold, FakeTgi
+from jackfield.providers.completion_servers import Kobold, LlamaServerNative, TgiNative
+from jackfield.providers.registry import load_registrar
+from jackfield.testing.conformance import check_provider
+from jackfield.testing.fake_completion import FakeKobold, FakeLlamaServer, FakeTgi
 from jackfield.testing.fake_server import Behaviour
 from jackfield.testing.tools import FakeTools, provider_tools
 
@@ -120,3 +123,48 @@ async def test_only_text_and_only_known_templates(kobold: FakeKobold, tools: Fak
         await answered(provider, Message("user", (ImagePart(url="data:image/png;base64,AA=="),)))
     with pytest.raises(BadRequest, match="alpaca, chatml, mistral, plain"):
         Kobold.create({"template": "vicuna"}, tools)
+
+
+@pytest.fixture
+async def llama_fake() -> AsyncIterator[FakeLlamaServer]:
+    async with FakeLlamaServer() as fake:
+        yield fake
+
+
+@pytest.mark.behaviour("LOCL-04")
+@pytest.mark.parametrize("stream", [False, True])
+async def test_llama_cpp_s_server(llama_fake: FakeLlamaServer, tools: FakeTools, stream: bool) -> None:
+    provider = LlamaServerNative.create({"base_url": llama_fake.root_url, "template": "chatml"}, tools)
+    (profile,) = await provider.list_models()
+    assert (profile.id, profile.context_length) == ("fake-model", 4096)
+    reply = await answered(provider, stream=stream, generation=GENERATION)
+    assert (reply.message.text, reply.finish_reason, reply.model) == ("1, 2, 3, 4, 5", "stop", "fake-model")
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens == 5
+    sent = llama_fake.last.json
+    assert llama_fake.last.path == "/completion"
+    assert (sent["n_predict"], sent["temperature"], sent["top_p"], sent["seed"]) == (64, 0.5, 0.9, 7)
+    assert sent["stop"] == ["END", "<|im_end|>"]
+    assert await provider.count_tokens(ChatRequest(TURNS)) > 0
+
+
+async def test_a_server_that_still_loads_is_not_ready(llama_fake: FakeLlamaServer, tools: FakeTools) -> None:
+    llama_fake.is_loading = True
+    native = LlamaServerNative.create({"base_url": llama_fake.root_url}, tools)
+    row = load_registrar(plugins=False).get("llama-server").create({"base_url": f"{llama_fake.root_url}/v1"}, tools)
+    for provider in (native, row):
+        assert isinstance(provider, Probes)
+        found = await provider.probe()
+        assert not found.is_ready
+        assert "Loading model" in found.detail
+    assert llama_fake.completions == 0
+
+
+@pytest.mark.behaviour("LOCL-04")
+async def test_its_openai_side_is_the_row(llama_fake: FakeLlamaServer, tools: FakeTools) -> None:
+    kind = load_registrar(plugins=False).get("llama-server")
+    config = {"base_url": f"{llama_fake.root_url}/v1", "api_key": "env:CANARY"}
+    async with provider_tools({"env:CANARY": "canary-0123456789"}) as keyed:
+        await check_provider(
+            lambda: cast("Provider", kind.create(config, keyed)), upstream=llama_fake, canary="canary-0123456789"
+        )
