@@ -91,6 +91,7 @@ async def test_what_the_sdk_refuses_is_an_error_object_without_what_was_given(ga
     async with client_of(gateway, mode) as client:
         wrong = await refuse(client, "plug_provider", slot=1, provider_id="openai-compat", config={"api_key": "canary"})
         assert wrong["message"] == "arguments are wrong: config: input should be a valid string"
+        assert wrong["param"] == "config"
         assert "slot: field required" in (await refuse(client, "slot_info"))["message"]
         assert (await refuse(client, "no_such_tool"))["code"] == "unknown_tool"
 

@@ -16,11 +16,13 @@ from jackfield.slots.asking import asked
 from jackfield.slots.invoke import checked_mode
 from jackfield.slots.slot import Slot
 
+Inputs = str | list[Any] | dict[str, Any]
+
 
 async def route_inference_request(
     task: str,
     model: str,
-    inputs: Any,
+    inputs: Inputs,
     ctx: Ctx,
     parameters: dict[str, Any] | None = None,
     backend_id: str | None = None,

@@ -73,15 +73,17 @@ def _refusal(said: str) -> JackfieldError:
         return BadRequest(f"{said}: tools/list names all", code="unknown_tool")
     if not marker:
         return JackfieldError(f"{said}: the gateway's log says more")
-    return BadRequest(f"arguments are wrong: {_without_values(wrong)}")
+    problems = _problems(wrong)
+    told = "; ".join(f"{name}: {problem[:1].lower()}{problem[1:]}" for name, problem in problems)
+    param = problems[0][0].partition(".")[0] if problems else None
+    return BadRequest(f"arguments are wrong: {told or 'see the schema of the tool'}", param=param)
 
 
-def _without_values(said: str) -> str:
-    """pydantic's words, without the values that were given: one of them may be a key."""
+def _problems(said: str) -> list[tuple[str, str]]:
+    """pydantic's words as (argument, problem), without the values that were given: one of them may be a key."""
     lines = (line.strip().partition(" [type=")[0] for line in said.splitlines()[1:])
     kept = [line for line in lines if line and not line.startswith("For further information")]
-    pairs = zip(kept[::2], kept[1::2], strict=False)
-    return "; ".join(f"{name}: {problem[:1].lower()}{problem[1:]}" for name, problem in pairs) or "see the tool's schema"
+    return list(zip(kept[::2], kept[1::2], strict=False))
 
 
 @contextmanager

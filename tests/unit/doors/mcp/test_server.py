@@ -74,7 +74,7 @@ async def test_the_process_s_logging_is_left_alone(tmp_path: Path, monkeypatch: 
             "arguments are wrong: slot: field required; name.first: input should be a valid string",
             "invalid_request",
         ),
-        ("Error executing tool t: oh", "arguments are wrong: see the tool's schema", "invalid_request"),
+        ("Error executing tool t: oh", "arguments are wrong: see the schema of the tool", "invalid_request"),
         ("Unknown tool: nix", "Unknown tool: nix: tools/list names all", "unknown_tool"),
         ("Error executing tool t", "Error executing tool t: the gateway's log says more", "internal_error"),
     ],
