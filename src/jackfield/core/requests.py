@@ -60,7 +60,10 @@ class ResponseFormat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One chat turn to be answered. `model` is the provider's own model name, None for its default."""
+    """One chat turn to be answered. `model` is the provider's own model name, None for its default.
+
+    `warnings`: what of the client's request is not in it, and why.
+    """
 
     messages: tuple[Message, ...]
     model: str | None = None
@@ -72,6 +75,7 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     include_usage: bool = False
     user: str | None = None
     extra: Extra = msgspec.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True):

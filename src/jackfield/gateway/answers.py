@@ -5,10 +5,10 @@ closes it; closing early cuts upstream.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from jackfield.core.contracts import Provider, RawReply
 from jackfield.core.errors import JackfieldError, StreamBroken
@@ -109,6 +109,7 @@ class FoldedPlain:
                     call.first_token_at = perf_counter()
                 folder.add(event)
         reply = folder.reply()
+        call.warnings = _warnings(self._request.warnings, reply.extra)
         call.upstream_at = perf_counter()
         call.usage = reply.usage
         call.model = reply.model
@@ -172,12 +173,16 @@ class PassedStream:
 
 
 class EncodedStream:
-    """A provider's events, encoded for the door as they come. How long the first may take is the provider's to say."""
+    """A provider's events, encoded for the door as they come. How long the first may take is the provider's to say.
 
-    __slots__ = ("_encoder", "_events", "_has_finished", "_opened", "is_last", "pieces", "said")
+    `left_out`: what of the client's request the provider was not told.
+    """
 
-    def __init__(self, opened: AbstractAsyncContextManager[AsyncIterator[Event]]) -> None:
+    __slots__ = ("_encoder", "_events", "_has_finished", "_left_out", "_opened", "is_last", "pieces", "said")
+
+    def __init__(self, opened: AbstractAsyncContextManager[AsyncIterator[Event]], left_out: tuple[str, ...] = ()) -> None:
         self._opened = opened
+        self._left_out = left_out
         self._events: AsyncIterator[Event] | None = None
         self._encoder: Encoder | None = None
         self._has_finished = False
@@ -210,6 +215,7 @@ class EncodedStream:
         match event:
             case Started():
                 call.model = event.model
+                call.warnings = _warnings(self._left_out, event.extra)
                 call.upstream_at = perf_counter()
                 if self._encoder is None:
                     self._encoder = call.dialect.encoder(call.request_id, int(call.at), event.model, call.show_usage)
@@ -230,6 +236,12 @@ class EncodedStream:
         if self._events is not None:
             self._events = None
             await self._opened.__aexit__(None, None, None)
+
+
+def _warnings(left_out: tuple[str, ...], extra: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was left out here, and what the provider says that it left out (`Started.extra`)."""
+    told = extra.get("warnings")
+    return (*left_out, *(map(str, told) if isinstance(told, list | tuple) else ()))
 
 
 class ConvertedStream:

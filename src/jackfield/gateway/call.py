@@ -33,6 +33,7 @@ class Call:
 
     `continues`: the client wants a stream that breaks to be taken up by another source; `said` is then what it has of it.
     `errand`: what is wanted where it is no chat; `reply_type` is the media type of a whole answer.
+    `warnings`: what of the request its answer does not honour, and why.
     `head_is_out`: the client has the head of a streamed answer, so what goes wrong is told in the stream.
     `key_name` says which of the gateway's keys was shown, "" where none is asked for.
     """
@@ -70,6 +71,7 @@ class Call:
         "stream",
         "upstream_at",
         "usage",
+        "warnings",
         "wishes",
     )
 
@@ -110,6 +112,7 @@ class Call:
         self.model: str | None = None
         self.usage: Usage | None = None
         self.cost: Money | None = None
+        self.warnings: tuple[str, ...] = ()
         self.errand: Errand | None = None
         self.reply_type = b"application/json"
         self.status = 200
@@ -125,11 +128,13 @@ class Call:
         if keep_fields:
             self.fields = dict(self.asked_fields)
         self.usage = self.cost = self.first_token_at = None
+        self.warnings = ()
 
     def adopt(self, twin: "Call") -> None:
         """Goes on as its twin, which was aimed elsewhere and came first."""
         self.slot_number, self.binding, self.model = twin.slot_number, twin.binding, twin.model
         self.fields, self.answering, self.continues = twin.fields, twin.answering, twin.continues
+        self.warnings = twin.warnings
         self.usage, self.cost, self.first_token_at = twin.usage, twin.cost, twin.first_token_at
         self.dispatched_at, self.upstream_at = twin.dispatched_at, twin.upstream_at
 

@@ -108,8 +108,8 @@ class KeptStream(EncodedStream):
 
     __slots__ = ("said",)
 
-    def __init__(self, opened: Opened) -> None:
-        super().__init__(opened)
+    def __init__(self, opened: Opened, left_out: tuple[str, ...] = ()) -> None:
+        super().__init__(opened, left_out)
         self.said: Said = Said()
 
     def _encode(self, event: Event, encoder: Encoder) -> bytes:
@@ -218,7 +218,7 @@ async def open_continuing(call: Call, request: ChatRequest, provider: Provider, 
     """
     said = call.said
     if said is None:
-        return await _open(KeptStream(provider.open(request)))
+        return await _open(KeptStream(provider.open(request), request.warnings))
     if can_prefill and may_begin_inside(request) and said.text.strip():
         with suppress(RequestRejected):
             return await _open(JoinedStream(provider.open(prefilled(request, said)), said.copy(), anew=False))

@@ -6,7 +6,7 @@ all the same, for the walk to find who goes on; `break_off` follows if nobody do
 leave, so whoever has the whole answer also finds its row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from jackfield.core.errors import JackfieldError, Malformed
@@ -18,6 +18,7 @@ from jackfield.gateway.pace import Pacer
 NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
 HOLD_S = 2.0
+WARNINGS_MAX = 2000
 CloseBooks = Callable[[Call, str], None]
 Complete = Callable[[Call, JackfieldError], None]
 
@@ -125,4 +126,12 @@ def _headers(call: Call) -> Headers:
         headers.append((b"x-jackfield-attempts", b"%d" % (call.attempt + 1)))
     if call.cost is not None:
         headers.append((b"x-jackfield-cost-msat", b"%d" % call.cost.msat))
+    if call.warnings:
+        headers.append((b"x-jackfield-warnings", _on_one_line(call.warnings)))
     return headers
+
+
+def _on_one_line(warnings: Sequence[str]) -> bytes:
+    """Warnings as a header's value: printable ASCII, of bounded length."""
+    text = "; ".join(warnings)[:WARNINGS_MAX].encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else " " for letter in text).encode()
