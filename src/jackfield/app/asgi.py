@@ -19,7 +19,7 @@ from jackfield.gateway.matching import Doors, WrongMethod
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/health", "/ready"})
 
 
 class Root:

@@ -18,6 +18,7 @@ from jackfield.app.background import every
 from jackfield.app.entrances import entrances
 from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish, take_over
+from jackfield.app.loading import Loading, stock_of
 from jackfield.app.mounts import CONTROL, MCP, ASGIApp, Mount
 from jackfield.app.provider_blocks import ProviderBlocks
 from jackfield.app.settings import Loaded, Settings, as_plain
@@ -325,11 +326,12 @@ def _root(house: House) -> Root:
     references = {**({MAIN_KEY: server.api_key} if server.api_key else {}), **server.api_keys}
     keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
+    stock = stock_of(house)
     admission = Admission(keys, (server.host,), check_hosts=not server.expose)
     return Root(
         admission,
-        entrances(house),
-        {"/health": {"GET": status.health}, "/status": {"GET": status.status}, "/metrics": {"GET": status.metrics}},
+        entrances(house, stock),
+        {**status.routes, **Loading(stock).routes},
         [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house))],
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,

@@ -210,7 +210,7 @@ class LoadsModels(Protocol):
     """Has models in memory, and says which."""
 
     async def load_model(self, model: str, hardware: str | None = None) -> None:
-        """Into memory; done when it can answer. `hardware` (cpu, cuda, rocm, mps): where it must run; None: as the source likes.
+        """Into memory; done when it can answer. `hardware` (cpu, cuda, rocm, mps): where it must run; None: the source chooses.
 
         Raises ModelNotFound, NotSupported with param "hardware" where that is not the source's to choose.
         """

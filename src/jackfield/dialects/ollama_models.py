@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from jackfield.core.contracts import PullProgress
+from jackfield.core.contracts import LoadedModel, PullProgress
 from jackfield.core.errors import Malformed
 from jackfield.core.profiles import ModelProfile
 from jackfield.dialects.json_answer import answer_object
@@ -38,16 +38,6 @@ class _Shown(msgspec.Struct, frozen=True):
     details: _Details | None = None
     model_info: dict[str, Any] | None = None
     capabilities: tuple[str, ...] | None = None
-
-
-class LoadedModel(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model in memory. `expires_at` is when it will be unloaded, as the source writes times."""
-
-    model: str
-    size_bytes: int = 0
-    gpu_bytes: int = 0
-    expires_at: str | None = None
-    context_length: int | None = None
 
 
 class _Running(msgspec.Struct, frozen=True):

@@ -33,6 +33,14 @@ OTHER_OPTIONS = frozenset(
     )
 )  # fmt: skip
 """Options that core has no name for."""
+_SAMPLING = frozenset(
+    (
+        "min_p", "typical_p", "tfs_z", "repeat_penalty", "repeat_last_n", "penalize_newline", "mirostat", "mirostat_tau",
+        "mirostat_eta",
+    )
+)  # fmt: skip
+"""Those of them that other engines know by the same names, beside their other settings."""
+_ONLY_HERE = frozenset(("keep_alive", "truncate", "shift", "raw", "suffix", "template", "context", "width", "height", "steps"))
 _WHOLE = frozenset(("top_k", "num_predict", "seed", "num_ctx"))
 _UNBOUNDED = frozenset(("num_predict", "num_ctx"))
 _EFFORTS: Mapping[str, bool | str] = {
@@ -69,6 +77,17 @@ def _plain(name: str, value: Any) -> Any:
     if is_number and ((name in _UNBOUNDED and value <= 0) or (name == "top_k" and value < 0)):
         return None
     return value
+
+
+def for_others(extra: Mapping[str, Any]) -> tuple[Object, tuple[str, ...]]:
+    """A decoded request's `extra` for a source of another dialect, and a warning for each setting that only Ollama has."""
+    options = extra.get("options")
+    given: Object = options if isinstance(options, dict) else {}
+    kept = {name: value for name, value in extra.items() if name not in _ONLY_HERE and name != "options"}
+    kept |= {name: value for name, value in given.items() if name in _SAMPLING}
+    lost = [name for name, value in extra.items() if name in _ONLY_HERE and value is not False and value != ""]
+    lost += [f"options.{name[:60]}" for name in given if name not in _SAMPLING]
+    return kept, tuple(f"{name}: left out, only a source that speaks Ollama's API has it" for name in lost)
 
 
 def encode_options(generation: Generation, others: Mapping[str, Any]) -> Object:

@@ -12,6 +12,7 @@ from jackfield.core.contracts import (
     DeletesModels,
     Embeds,
     ListsModels,
+    LoadedModel,
     LoadsModels,
     PassesThrough,
     Probes,
@@ -21,10 +22,10 @@ from jackfield.core.contracts import (
     PullProgress,
     PullsModels,
 )
+from jackfield.core.errors import NotSupported
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import EmbedReply, EmbedRequest
 from jackfield.dialects import ollama, ollama_embeddings
-from jackfield.dialects.ollama_models import LoadedModel
 from jackfield.providers.http_chat import told
 from jackfield.providers.http_config import KEY_ALIASES, config_keys
 from jackfield.providers.http_json import read_reply
@@ -83,8 +84,14 @@ class Ollama(OllamaApi):
         """A second name for a model. Raises ModelNotFound."""
         await self._shelf.copy(model, new_name)
 
-    async def load_model(self, model: str) -> None:
-        """Into memory, for as long as `keep_alive` says. Raises ModelNotFound."""
+    async def load_model(self, model: str, hardware: str | None = None) -> None:
+        """Into memory, for as long as `keep_alive` says. Raises ModelNotFound, NotSupported for any `hardware`."""
+        if hardware is not None:
+            raise NotSupported(
+                "its server chooses the hardware, and the next request would choose anew: say options.num_gpu in each",
+                provider=self.card.id,
+                param="hardware",
+            )
         await self._shelf.load(model)
 
     async def unload_model(self, model: str) -> None:

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from jackfield.core.contracts import PullProgress, RawReply
+from jackfield.core.contracts import LoadedModel, PullProgress, RawReply
 from jackfield.core.errors import JackfieldError, NotSupported, StreamBroken
 from jackfield.core.profiles import ModelProfile
 from jackfield.dialects import ollama_models
 from jackfield.dialects.ndjson import NdjsonDecoder
-from jackfield.dialects.ollama_models import LoadedModel
 from jackfield.providers.http_json import read_reply
 from jackfield.providers.http_source import HttpSource
 

@@ -78,6 +78,10 @@ class Catalogue:
             self._reindex()
         return self._index.get(text, ())
 
+    def expire(self, live: LiveProvider) -> None:
+        """What this source listed is known to be over: it is asked anew the next time somebody wants to know."""
+        live.listed_at = 0.0
+
     async def aclose(self) -> None:
         """Stops asking. Idempotent."""
         tasks = list(self._asking.values())
