@@ -1,4 +1,7 @@
-"""Estimates beside the counts of real tokenizers, recorded in tests/golden/token_counts; its rates were tuned with these texts in view."""
+"""Estimates beside the counts of real tokenizers, recorded in tests/golden/token_counts.
+
+The rates were tuned with these texts in view.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -167,6 +167,23 @@ def test_protocols_models_and_tasks_are_filtered_by(manager: BackendManager) -> 
     assert chosen(manager, "rerank") is None
 
 
+@pytest.mark.behaviour("MISC-02")
+@pytest.mark.parametrize(
+    ("registered", "task"),
+    [
+        ("embedding", "text-embedding"),
+        ("feature-extraction", "embedding"),
+        ("Chat", "text-generation"),
+        ("chat", "text_generation"),
+    ],
+)
+def test_a_task_is_found_in_every_spelling(manager: BackendManager, registered: str, task: str) -> None:
+    add(manager, "it", capabilities=Capabilities(supported_tasks=(registered,)))
+    assert chosen(manager, task) == "it"
+    assert [backend.id for backend in manager.list_backends(task=task)] == ["it"]
+    assert chosen(manager, "rerank") is None
+
+
 def test_a_provider_can_be_asked_for(manager: BackendManager) -> None:
     add(manager, "a", provider="one")
     add(manager, "b", provider="two")
