@@ -16,52 +16,9 @@ from jackfield.core.usage import Money, Usage
 from jackfield.money.prices import Price, PriceData, PriceTable, ProviderPrices
 from jackfield.money.rates import Rates
 from jackfield.providers.openrouter import OpenRouter, usd_per_million
-from jackfield.testing.fake_server import Behaviour, Recorded, Wire
-from jackfield.testing.fakes import FakeOpenAI
+from jackfield.testing.fake_openrouter import CATALOGUE, FakeOpenRouter
+from jackfield.testing.fake_server import Behaviour
 from jackfield.testing.tools import FakeTools, provider_tools
-
-ARCHITECTURES: tuple[dict[str, Any], ...] = (
-    {"input_modalities": ["text"], "output_modalities": ["text"]},
-    {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
-    {"input_modalities": ["text"], "output_modalities": ["text", "image"]},
-)
-MAKERS = ("meta-llama", "anthropic", "openai")
-
-
-def entry(number: int) -> dict[str, Any]:
-    name = f"llama-{number}" if number % 3 == 0 else f"model-{number}"
-    return {
-        "id": f"{MAKERS[number % 3]}/{name}",
-        "name": f"Model {number}",
-        "context_length": 8192,
-        "architecture": ARCHITECTURES[number % 3],
-        "pricing": {"prompt": "0.00000125", "completion": "0.00001", "input_cache_read": "0.000000125", "request": "0"},
-    }
-
-
-CATALOGUE = [entry(number) for number in range(120)]
-
-
-class FakeOpenRouter(FakeOpenAI):
-    """`may_manage` lets the key see the account."""
-
-    may_manage = True
-
-    async def serve(self, request: Recorded, behaviour: Behaviour, wire: Wire) -> bool:
-        path = request.path.partition("/v1/")[2]
-        if path == "key":
-            limits = {"label": "sk-or-...", "limit": 10, "limit_remaining": 7.5, "usage": 2.5, "is_free_tier": False}
-            return await wire.json(200, {"data": limits})
-        if path == "credits":
-            account = {"data": {"total_credits": 100.5, "total_usage": 25.75}}
-            refusal = self.error(403, "Only management keys can perform this operation", None)
-            return await (wire.json(200, account) if self.may_manage else wire.json(403, refusal))
-        if path == "generation?id=gen-1":
-            stats = {"id": "gen-1", "total_cost": 0.0015, "tokens_prompt": 10, "tokens_completion": 25, "provider_name": "Acme"}
-            return await wire.json(200, {"data": stats})
-        if path.startswith("generation"):
-            return await wire.json(404, self.error(404, "Generation not found", None))
-        return await super().serve(request, behaviour, wire)
 
 
 @pytest.fixture

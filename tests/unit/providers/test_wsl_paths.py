@@ -1,13 +1,17 @@
 """Windows paths inside WSL, there and back."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jackfield.core.errors import ModelNotFound
+from jackfield.providers import wsl_paths
 from jackfield.providers.gguf import resolve_model
+from jackfield.providers.llama_direct import LlamaDirect
 from jackfield.providers.local_llama import LocalLlama
 from jackfield.providers.wsl_paths import is_windows_path, is_wsl, path_here, to_windows, to_wsl
 from jackfield.testing.tools import FakeTools
@@ -49,3 +53,15 @@ async def test_a_windows_path_is_seen_where_this_machine_has_it() -> None:
     provider = LocalLlama.create({"model": r"Q:\models\x.gguf"}, FakeTools(None))
     assert provider.capabilities.default_model == "x"
     assert "in /mnt/q/models" in (await provider.probe()).detail
+
+
+@pytest.mark.behaviour("LOCL-08")
+async def test_on_windows_itself_a_windows_path_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsl_paths, "os", SimpleNamespace(name="nt", path=os.path))
+    assert path_here(r"D:\models\x.gguf") == Path(r"D:\models\x.gguf")
+    for kind in (LlamaDirect, LocalLlama):
+        said = (await kind.create({"model": r"D:\models\gone.gguf"}, FakeTools(None)).probe()).detail
+        assert repr(r"D:\models\gone.gguf") in said
+        assert "/mnt/" not in said
+    monkeypatch.undo()
+    assert "/mnt/q/models" in (await LlamaDirect.create({"model": r"Q:\models\x.gguf"}, FakeTools(None)).probe()).detail

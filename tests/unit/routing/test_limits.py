@@ -113,6 +113,7 @@ def test_requests_a_minute() -> None:
     play(scene)
 
 
+@pytest.mark.behaviour("PROV-34")
 @pytest.mark.parametrize("provider", ["bedrock", "vertex", "azure-openai"])
 def test_the_eleventh_request_of_a_minute_waits(provider: str) -> None:
     async def scene(make: Callable[..., Limits]) -> None:

@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 GIB = 1024**3
 DISK_LOW_BYTES = 2 * GIB
 DISK_FULL_BYTES = 100 * 1024**2
-EXTRAS: Mapping[str, str] = {
-    "local": "xllamacpp",
-    "transformers": "transformers",
-    "otel": "opentelemetry.sdk",
-    "mcp": "mcp",
-    "ws": "websockets",
-    "semantic": "numpy",
-    "schema": "jsonschema",
-    "litellm": "litellm",
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "local": ("xllamacpp",),
+    "transformers": ("torch", "transformers"),
+    "otel": ("opentelemetry.sdk",),
+    "mcp": ("mcp",),
+    "ws": ("websockets",),
+    "semantic": ("numpy",),
+    "schema": ("jsonschema",),
+    "litellm": ("litellm",),
 }
-"""Each optional extra of this package, with the module that it brings."""
+"""Each optional extra of this package, with the modules that it brings."""
 OLDEST_PYTHON = (3, 11)
 REQUIRED = ("httptools", "uvicorn", "httpx2", "litestar", "keyring", "cryptography")
 
@@ -73,7 +73,7 @@ def extras(_: Surroundings) -> Check:
     missing = [name for name in REQUIRED if not _is_importable(name)]
     if missing:
         return Check("extras", "fail", f"missing: {', '.join(missing)}", "reinstall: pip install --force-reinstall jackfield")
-    present = [extra for extra, module in EXTRAS.items() if _is_importable(module)]
+    present = [extra for extra, modules in EXTRAS.items() if all(map(_is_importable, modules))]
     absent = [extra for extra in EXTRAS if extra not in present]
     detail = f"installed: {', '.join(present) or 'none'}"
     if not absent:
