@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +18,6 @@ from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Headers
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.gateway.route import Route, Target
 from jackfield.gateway.walk import WalkSettings
@@ -29,6 +28,8 @@ from jackfield.routing.limits import Limits, LimitSettings
 from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
+from writing_client import WritingClient
+from writing_client import WritingClient
 
 SOON = HedgeSettings(share=1.0, shortest_s=0.01)
 BOUND_S = 5.0
@@ -92,28 +93,6 @@ class Source:
     async def aclose(self) -> None: ...
 
 
-class Writing:
-    headers: ClassVar[dict[bytes, bytes]] = {}
-    key_name = ""
-
-    def __init__(self) -> None:
-        self.sent = b""
-        self.head: dict[bytes, bytes] = {}
-
-    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        self.head, self.sent = dict(headers), body
-
-    async def start(self, status: int, headers: Headers) -> None:
-        assert not self.head
-        self.head = dict(headers)
-
-    async def write(self, chunk: bytes) -> None:
-        self.sent += chunk
-
-    async def end(self, chunk: bytes = b"") -> None:
-        self.sent += chunk
-
-
 class Course:
     """Requests for two sources, `one` first, whose usual times are known. `rows`: attempt, slot, outcome, prompt tokens."""
 
@@ -138,7 +117,7 @@ class Course:
             on_hedge=self.told.append,
             random=lambda: 0.0,
         )
-        self.client = Writing()
+        self.client = WritingClient()
         self.call = self.new_call(stream=True)
 
     def new_call(self, *, stream: bool) -> Call:
@@ -156,11 +135,11 @@ class Course:
     async def ask(self, *, stream: bool) -> str:
         """The text of the answer, or the error's code; afterwards nothing may be in use."""
         self.call = self.new_call(stream=stream)
-        self.client = Writing()
+        self.client = WritingClient()
         code = ""
         try:
             async with asyncio.timeout(BOUND_S):
-                await self.pipeline.run(self.call, self.client)  # type: ignore[arg-type]
+                await self.pipeline.run(self.call, self.client)
         except JackfieldError as error:
             code = error.code
         self.assert_settled()
@@ -340,10 +319,10 @@ async def test_without_the_budget_the_sibling_stays_for_later(stream: bool) -> N
     course.one.before = lambda: asyncio.sleep(0.1)
     course.one.error = Unavailable("500")
     course.two.before = lambda: asyncio.sleep(0.02)
-    clients = [Writing(), Writing()]
+    clients = [WritingClient(), WritingClient()]
     calls = [course.new_call(stream=stream) for _ in clients]
     async with asyncio.timeout(BOUND_S):
-        await asyncio.gather(*map(course.pipeline.run, calls, clients))  # type: ignore[arg-type]
+        await asyncio.gather(*map(course.pipeline.run, calls, clients))
     assert all(b'"two"' in client.sent for client in clients)
     assert sorted(row[2] for row in course.rows) == ["hedged", "ok", "ok", "unavailable"]
 

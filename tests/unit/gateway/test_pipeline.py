@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,13 +15,14 @@ from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Headers
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.gateway.route import Route, Target
 from jackfield.gateway.walk import WalkSettings
 from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
+from writing_client import WritingClient
+from writing_client import WritingClient
 
 BEGUN: tuple[Event, ...] = (Started("m"), PartStarted(0, "text"), TextDelta(0, "hello"))
 ENDED: tuple[Event, ...] = (PartEnded(0), UsageReported(Usage(prompt_tokens=1, completion_tokens=1)), Finished("stop"))
@@ -61,38 +62,12 @@ class Playing:
     async def aclose(self) -> None: ...
 
 
-class Writing:
-    """A client that keeps what it is sent."""
-
-    method, path = "POST", "/v1/chat/completions"
-    headers: ClassVar[dict[bytes, bytes]] = {}
-    key_name = ""
-    has_started = has_ended = is_gone = is_late = False
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.sent = b""
-
-    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        self.status, self.sent, self.has_started, self.has_ended = status, body, True, True
-
-    async def start(self, status: int, headers: Headers) -> None:
-        self.status, self.has_started = status, True
-
-    async def write(self, chunk: bytes) -> None:
-        self.sent += chunk
-
-    async def end(self, chunk: bytes = b"") -> None:
-        self.sent += chunk
-        self.has_ended = True
-
-
 class Playback:
     """One call through a pipeline whose books keep what they are told."""
 
     def __init__(self, provider: Playing, *, stream: bool) -> None:
         self.provider = provider
-        self.client = Writing()
+        self.client = WritingClient()
         self.rows: list[tuple[str, int]] = []
         live = LiveProvider(provider, provider.card)
         self.binding = Binding(live, SlotSpec("playing"))
@@ -110,7 +85,7 @@ class Playback:
         self.rows.append((call.outcome, call.status))
 
     async def run(self) -> None:
-        await self._pipeline.run(self.call, self.client)  # type: ignore[arg-type]
+        await self._pipeline.run(self.call, self.client)
 
     def is_settled(self) -> bool:
         return self.binding.live.in_flight == 0 and self.provider.opened == self.provider.closed

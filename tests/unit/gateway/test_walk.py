@@ -5,7 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +32,6 @@ from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Headers
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.gateway.route import Route, Target
 from jackfield.gateway.walk import WAITING_MAX, WalkSettings
@@ -40,6 +39,8 @@ from jackfield.routing.attempts import FailureKind
 from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
+from writing_client import WritingClient
+from writing_client import WritingClient
 
 EVENTS: tuple[Event, ...] = (
     *(Started("m"), PartStarted(0, "text"), TextDelta(0, "hello"), PartEnded(0)),
@@ -92,25 +93,6 @@ class Source:
     async def aclose(self) -> None: ...
 
 
-class Writing:
-    headers: ClassVar[dict[bytes, bytes]] = {}
-    key_name = ""
-
-    def __init__(self) -> None:
-        self.sent = b""
-
-    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        self.sent += body
-
-    async def start(self, status: int, headers: Headers) -> None: ...
-
-    async def write(self, chunk: bytes) -> None:
-        self.sent += chunk
-
-    async def end(self, chunk: bytes = b"") -> None:
-        self.sent += chunk
-
-
 class Play:
     """Requests to `sources`, in that order; the last `fallbacks` have another model. `rows`: attempt, slot, outcome."""
 
@@ -151,9 +133,9 @@ class Play:
         call = Call(
             "r", OpenAIChat(), fields, model_text="m", stream=stream, show_usage=False, at=0.0, received_at=perf_counter()
         )
-        client = Writing()
+        client = WritingClient()
         with contextlib.suppress(JackfieldError):
-            await self.pipeline.run(call, client)  # type: ignore[arg-type]
+            await self.pipeline.run(call, client)
         assert (b"hello" in client.sent) is (call.outcome == "ok")
         return call.outcome
 
