@@ -29,7 +29,6 @@ from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
 from writing_client import WritingClient
-from writing_client import WritingClient
 
 SOON = HedgeSettings(share=1.0, shortest_s=0.01)
 BOUND_S = 5.0

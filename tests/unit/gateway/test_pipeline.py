@@ -22,7 +22,6 @@ from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
 from writing_client import WritingClient
-from writing_client import WritingClient
 
 BEGUN: tuple[Event, ...] = (Started("m"), PartStarted(0, "text"), TextDelta(0, "hello"))
 ENDED: tuple[Event, ...] = (PartEnded(0), UsageReported(Usage(prompt_tokens=1, completion_tokens=1)), Finished("stop"))

@@ -40,7 +40,6 @@ from jackfield.routing.manager import BackendManager
 from jackfield.slots.live import LiveProvider
 from jackfield.slots.slot import Binding, SlotSpec
 from writing_client import WritingClient
-from writing_client import WritingClient
 
 EVENTS: tuple[Event, ...] = (
     *(Started("m"), PartStarted(0, "text"), TextDelta(0, "hello"), PartEnded(0)),
