@@ -16,7 +16,7 @@ from jackfield.app.asgi import Root
 from jackfield.app.connection_limits import LimitedProtocol
 from jackfield.app.mounts import MOUNTED
 from jackfield.core.errors import BodyTooLarge, TimedOut
-from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, given_up, too_large
+from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, given_up, joined, too_large
 
 Serve = Callable[["DirectClient"], Awaitable[None]]
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -72,7 +72,7 @@ class DirectClient:
         self.method = method
         self.path = path
         self.query = query
-        self.headers: dict[bytes, bytes] = dict(protocol.headers)
+        self.headers = joined(protocol.headers)
         self.keep_alive = keep_alive
         self.key_name = ""
         self.last_chunk = b""

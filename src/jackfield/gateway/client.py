@@ -6,7 +6,7 @@ gets a watcher task, which cancels the handler. Requests that are answered soone
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 from jackfield.core.errors import BodyTooLarge, TimedOut
@@ -18,6 +18,21 @@ Headers = list[tuple[bytes, bytes]]
 
 WATCH_AFTER_S = 0.05
 BODY_WITHIN_S = 60.0
+
+
+def joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; the values of one that came more than once stand in one list, as RFC 9110 (5.3) has them.
+
+    So a second Host, Origin or key never stands in for the first: the list is neither of them.
+    """
+    pairs = [*headers]
+    named = dict(pairs)
+    if len(named) == len(pairs):
+        return named
+    lists: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        lists[name] = lists[name] + b", " + value if name in lists else value
+    return lists
 
 
 class Answers(Protocol):
@@ -114,7 +129,7 @@ class AsgiClient:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = joined(scope["headers"])
         self.patience_s = patience_s
         self.key_name = ""
         self.last_chunk = b""

@@ -14,7 +14,7 @@ from jackfield.core.errors import JackfieldError, NotFound, Overloaded, ServiceF
 from jackfield.dialects.openai_errors import encode_error
 from jackfield.doors.websocket.outbox import Outbox, OutboxLimits
 from jackfield.doors.websocket.session import Services, Session, Who
-from jackfield.gateway.client import Receive, Scope, Send
+from jackfield.gateway.client import Receive, Scope, Send, joined
 
 _PATH = re.compile(r"/ws(?:/([^/\x00-\x1f\x7f]{1,128}))?/?")
 REFUSED = 1008
@@ -65,7 +65,7 @@ class WebSocketDoor:
         path = _PATH.fullmatch(scope["path"])
         if path is None:
             raise NotFound(f"no WebSocket is served at {scope['path'][:128]}: use /ws/CLIENT_ID", code="unknown_path")
-        headers = dict(scope["headers"])
+        headers = joined(scope["headers"])
         key_name = self._admit(headers, _as_key(query))
         if not self._is_ready():
             raise ServiceFailed("the gateway is starting or stopping; try again in a moment", code="not_ready", retry_after_s=1)

@@ -50,7 +50,7 @@ class Admission:
     def _key_name(self, headers: Mapping[bytes, bytes], query: bytes) -> str:
         key = shown_key(headers, query)
         if key is None:
-            raise AuthFailed("this gateway asks for a key: send the header Authorization: Bearer KEY")
+            raise AuthFailed("this gateway asks for a key: send it after Bearer in the header Authorization, or as x-api-key")
         named = [name for name, known in self._keys if hmac.compare_digest(key, known)]
         if not named:
             raise AuthFailed("the key is not one of this gateway's", status=403)
@@ -58,15 +58,22 @@ class Admission:
 
 
 def shown_key(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes | None:
-    """The key in whatever form a client has: Authorization, x-api-key, x-goog-api-key, or `?key=`."""
+    """The key in whatever form a client has: Authorization, x-api-key, x-goog-api-key, or `?key=`, the first that is not empty.
+
+    Clients that have no key send an empty one.
+    """
     given = headers.get(b"authorization")
-    if given is not None:
-        scheme, _, rest = given.partition(b" ")
-        return rest.strip() if scheme.lower() == b"bearer" else given
+    if given and (key := _without_scheme(given)):
+        return key
     for name in KEY_HEADERS:
-        if (key := headers.get(name)) is not None:
+        if key := headers.get(name, b""):
             return key
-    return next((unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=")), None)
+    return next((unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=") and pair[4:]), None)
+
+
+def _without_scheme(given: bytes) -> bytes:
+    scheme, _, rest = given.partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" else given
 
 
 def _without_port(host: bytes) -> bytes:
