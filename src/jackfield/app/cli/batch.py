@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +14,13 @@ import typer
 from jackfield.app.cli.call import Call, Config, Json, Url
 
 if TYPE_CHECKING:
-    from jackfield.app.cli.batch_results import ResultFile
     from jackfield.app.cli.batch_run import Done, Run
-    from jackfield.app.cli.batch_tasks import Task, TaskFile
     from jackfield.core.errors import JackfieldError
+    from jackfield.gateway.batches.task_file import Task, TaskFile
+    from jackfield.store.result_file import ResultFile
 
 MOST_AT_ONCE = 256
+PROBLEMS_SHOWN = 5
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -78,8 +79,6 @@ def batch(
     url: Url = None,
 ) -> None:
     """Ask every request of a file and write the answers in the same order; run it again to go on where it stopped."""
-    from jackfield.app.cli.batch_results import ResultFile
-    from jackfield.app.cli.batch_tasks import TaskFile
     from jackfield.app.cli.failures import FAILED, INTERRUPTED, UsedWrongly
     from jackfield.core.errors import JackfieldError
 
@@ -89,9 +88,9 @@ def batch(
     if spread and model is not None:
         raise UsedWrongly("--spread asks all chat slots and --model one: leave one of them out", param="--spread")
     failure: JackfieldError | None = None
-    with TaskFile.read(requests) as file:
+    with _requests(requests) as file:
         names = {task.custom_id: None for task in file.tasks}
-        with ResultFile.open(results, names) as answers:
+        with _results(results, names) as answers:
             left = [task for task in file.tasks if not answers.has_good(task.custom_id)]
             summary = Summary(results=str(results), total=len(names), skipped=len(names) - len(left), left=len(left))
             try:
@@ -107,6 +106,36 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if summary.failed:
         raise typer.Exit(FAILED)
+
+
+def _requests(path: Path) -> "TaskFile":
+    """Raises UsedWrongly with the first problems, each with its line, if any line cannot be asked."""
+    from jackfield.app.cli.failures import UsedWrongly
+    from jackfield.gateway.batches.task_file import TaskFile
+
+    try:
+        file = TaskFile.read(path, bare=True)
+    except OSError as error:
+        raise UsedWrongly(f"{path} cannot be read ({error.strerror})", param="REQUESTS") from None
+    if not file.problems:
+        return file
+    with file:
+        more = file.problem_count - PROBLEMS_SHOWN
+        shown = "; ".join(f"line {problem.line}: {problem.message}" for problem in file.problems[:PROBLEMS_SHOWN])
+        also = f" (and {more} more)" if more > 0 else ""
+        raise UsedWrongly(f"{path}: {shown}{also}; nothing was sent", param="REQUESTS")
+
+
+def _results(path: Path, names: Collection[str]) -> "ResultFile":
+    """Raises UsedWrongly for a file that holds anything else, Conflict while another batch writes it."""
+    from jackfield.app.cli.failures import UsedWrongly
+    from jackfield.core.errors import BadRequest
+    from jackfield.store.result_file import ResultFile
+
+    try:
+        return ResultFile.open(path, names)
+    except BadRequest as error:
+        raise UsedWrongly(error.message, param="RESULTS") from None
 
 
 class _Pace(msgspec.Struct, frozen=True):

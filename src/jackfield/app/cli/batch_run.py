@@ -9,23 +9,21 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from random import random
 from typing import Any
 
 import msgspec
 
 from jackfield.app.cli.answers import ANSWER_WITHIN_S
-from jackfield.app.cli.batch_results import Failure, Response, ResultLine
 from jackfield.app.cli.batch_spread import Spread
-from jackfield.app.cli.batch_tasks import URL, Task, TaskFile
 from jackfield.app.cli.failures import GatewayUnreachable
 from jackfield.app.cli.gateway import Gateway, error_from
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.core.redaction import redact
+from jackfield.dialects.batch_lines import CHAT_URL
+from jackfield.gateway.batches.again import may_help, pause_s
+from jackfield.gateway.batches.task_file import Task, TaskFile
+from jackfield.store.result_file import Failure, Response, ResultLine
 
-BACKOFF_S = 0.5
-BACKOFF_MAX_S = 30.0
-RETRY_AFTER_MAX_S = 600.0
 AHEAD_PER_WORKER = 2
 _NULL = msgspec.Raw(b"null")
 
@@ -119,16 +117,16 @@ class Run:
         while True:
             attempt = _Attempt(task.custom_id)
             try:
-                body = self._file.body(task)
+                body = _object(self._file.body(task)) or {}
                 with self._model_for(body, model) as model:
                     attempt.ask(self._gateway, {**body, "model": model, "stream": False})
             except JackfieldError as error:
                 attempt.error = error
             if attempt.error is None:
                 return attempt.done(tried)
-            if tried == self._retries or not _may_help(attempt.error, attempt.retry_after_s):
+            if tried == self._retries or not may_help(attempt.error.status, attempt.retry_after_s):
                 break
-            if self._is_over.wait(_pause_s(tried, attempt.retry_after_s)):
+            if self._is_over.wait(pause_s(tried, attempt.retry_after_s)):
                 return None
             tried += 1
         if isinstance(attempt.error, GatewayUnreachable) and not self._gateway.is_up():
@@ -159,7 +157,7 @@ class _Attempt:
 
     def ask(self, gateway: Gateway, body: dict[str, Any]) -> None:
         """Raises what the gateway answers with, and Malformed for what is no answer."""
-        with gateway.open("POST", URL, body, timeout_s=ANSWER_WITHIN_S, accept="application/json") as reply:
+        with gateway.open("POST", CHAT_URL, body, timeout_s=ANSWER_WITHIN_S, accept="application/json") as reply:
             data = reply.body()
         said = _object(data)
         raw = _NULL if said is None else msgspec.Raw(msgspec.json.format(data, indent=-1))
@@ -179,16 +177,6 @@ class _Attempt:
         failure = None if error is None else Failure(error.code, redact(str(error)))
         result = ResultLine.of(self._custom_id, self._response, failure)
         return Done(result, retries, self._usage, self._cost_msat)
-
-
-def _may_help(error: JackfieldError, retry_after_s: float) -> bool:
-    """Another try may end better: the source was busy, late, broken or away. A refusal of the request stays one."""
-    return (error.status in (408, 429) or error.status >= 500) and retry_after_s <= RETRY_AFTER_MAX_S
-
-
-def _pause_s(tried: int, retry_after_s: float) -> float:
-    backoff_s = random() * min(BACKOFF_MAX_S, BACKOFF_S * 2**tried)  # noqa: S311 - spreads load, guards nothing
-    return max(float(backoff_s), retry_after_s)
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

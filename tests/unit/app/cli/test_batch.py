@@ -16,8 +16,8 @@ import pexpect
 import pytest
 
 from command_line import SCRIPT, Live, Run
-from jackfield.app.cli import batch_run
 from jackfield.app.cli.gateway import Gateway
+from jackfield.gateway.batches import again
 
 Reply = tuple[int, dict[str, str], bytes] | None
 WAIT_S = 20.0
@@ -89,7 +89,7 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
-    monkeypatch.setattr(batch_run, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(again, "BACKOFF_S", 0.01)
     gateway = FakeGateway()
     thread = threading.Thread(target=gateway.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

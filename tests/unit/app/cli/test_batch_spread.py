@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from command_line import Live, Run
-from jackfield.app.cli import batch_run
 from jackfield.app.cli.batch_spread import Spread
+from jackfield.gateway.batches import again
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 
 LINES = 24
@@ -83,7 +83,7 @@ def test_one_batch_is_split_over_two_sources_in_the_order_of_its_lines(
 def test_what_one_source_cannot_do_the_other_does(
     jf: Run, live: Live, second: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_run, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(again, "BACKOFF_S", 0.01)
     live.fake.behaviour = Behaviour(status=500)
     lines(tmp_path / "in.jsonl")
     assert jf("batch", "in.jsonl", "out.jsonl", "--concurrency", 2, "--spread", url=live.url).code == 0

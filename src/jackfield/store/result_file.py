@@ -1,21 +1,20 @@
 """The answers of a batch: one line each in OpenAI's batch output format, appended as they come, put in order at the end.
 
 A line that was written whole is never asked again, whatever ended the run; a last line that was cut off is dropped. Knows
-files and lines, not how answers are got.
+files and lines, not how answers are got. Raises BadRequest for a file that is anything else.
 """
 
 import itertools
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Self
 from uuid import uuid4
 
 import msgspec
 
-from jackfield.app.cli.failures import UsedWrongly
-from jackfield.core.errors import Conflict, JackfieldError
+from jackfield.core.errors import BadRequest, Conflict, JackfieldError
 
 if sys.platform != "win32":
     import fcntl
@@ -79,15 +78,15 @@ class ResultFile:
         self._end = 0
 
     @classmethod
-    def open(cls, path: Path, custom_ids: Collection[str]) -> Self:
-        """The results so far of the batch with these ids. Raises UsedWrongly or Conflict for a file that is anything else."""
+    def open(cls, path: Path, custom_ids: Collection[str], mode: int = 0o666) -> Self:
+        """The results so far of the batch with these ids. Raises BadRequest, or Conflict while another batch writes it."""
         path = path.resolve()
         if path.exists() and not path.is_file():
-            raise UsedWrongly(f"{path} is not a file", param="RESULTS")
+            raise BadRequest(f"{path} is not a file")
         try:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), "r+b", buffering=0)
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode), "r+b", buffering=0)
         except OSError as error:
-            raise UsedWrongly(f"{path} cannot be written ({error.strerror})", param="RESULTS") from None
+            raise BadRequest(f"{path} cannot be written ({error.strerror})") from None
         results = cls(path, file)
         try:
             results._lock()
@@ -106,6 +105,21 @@ class ResultFile:
     def has_good(self, custom_id: str) -> bool:
         place = self._places.get(custom_id)
         return place is not None and place.is_good
+
+    def has(self, custom_id: str) -> bool:
+        return custom_id in self._places
+
+    def counts(self) -> tuple[int, int]:
+        """How many have a good answer, and how many have none but a failure."""
+        good = sum(place.is_good for place in self._places.values())
+        return good, len(self._places) - good
+
+    def lines(self, custom_ids: Iterable[str], *, are_good: bool) -> Iterator[bytes]:
+        """The lines of those of these ids that have a good answer, or of those that failed, in this order."""
+        for custom_id in custom_ids:
+            place = self._places.get(custom_id)
+            if place is not None and place.is_good is are_good:
+                yield self._line(place)
 
     def append(self, result: ResultLine) -> None:
         """Raises JackfieldError, the file as it was before, where the disk is full."""
@@ -129,8 +143,7 @@ class ResultFile:
         try:
             with fresh.open("wb") as ordered:
                 for place in places:
-                    self._file.seek(place.offset)
-                    ordered.write(_exactly(self._file, place.size_bytes))
+                    ordered.write(self._line(place))
                 ordered.flush()
                 os.fsync(ordered.fileno())
             fresh.chmod(self._path.stat().st_mode & 0o777)
@@ -140,6 +153,10 @@ class ResultFile:
             raise JackfieldError(
                 f"{self._path} could not be put in order ({error.strerror}): it is whole, in the order of arrival"
             ) from None
+
+    def _line(self, place: _Place) -> bytes:
+        self._file.seek(place.offset)
+        return _exactly(self._file, place.size_bytes)
 
     def _lock(self) -> None:
         if sys.platform == "win32":
@@ -160,13 +177,10 @@ class ResultFile:
                 try:
                     head = _head(line)
                 except (msgspec.MsgspecError, UnicodeError):
-                    raise UsedWrongly(
-                        f"{self._path} line {number} is not an answer of a batch: name another file", param="RESULTS"
-                    ) from None
+                    raise BadRequest(f"{self._path} line {number} is not an answer of a batch: name another file") from None
                 if head.custom_id not in custom_ids:
-                    raise UsedWrongly(
-                        f"{self._path} line {number} answers {head.custom_id!r}, which is not asked: name another file",
-                        param="RESULTS",
+                    raise BadRequest(
+                        f"{self._path} line {number} answers {head.custom_id!r}, which is not asked: name another file"
                     )
                 is_good = bytes(head.error) == b"null"
                 if not line.endswith(b"\n"):  # only its end was missing, and it is the last
