@@ -19,6 +19,7 @@ from jackfield.gateway.matching import Doors, WrongMethod
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
+EncodeError = Callable[[JackfieldError], bytes]
 OPEN_PATHS = frozenset({"/health", "/ready"})
 
 
@@ -61,28 +62,30 @@ class Root:
             client.close()
             await mount.serve(scope, in_time(receive), send, client.key_name)
 
-        await self._guarded(client, self._doors.general, pass_on)
+        await self._guarded(client, mount.encode_error or self._doors.general.encode_error, pass_on)
 
     async def serve(self, client: Client) -> None:
         """Answers one request of a data route. Never raises but for a cancellation from outside."""
         door, handler = self._doors.find(client)
-        await self._guarded(client, door, partial(_raise, handler) if isinstance(handler, JackfieldError) else handler)
+        await self._guarded(
+            client, door.encode_error, partial(_raise, handler) if isinstance(handler, JackfieldError) else handler
+        )
 
-    async def _guarded(self, client: Client, door: Door, handler: Handler) -> None:
+    async def _guarded(self, client: Client, encode_error: EncodeError, handler: Handler) -> None:
         try:
             client.key_name = self._admission.admit(client.headers, client.query, is_open=client.path in OPEN_PATHS)
             await handler(client)
         except JackfieldError as error:
-            await _fail(client, door, error)
+            await _fail(client, encode_error, error)
         except asyncio.CancelledError:
             if not (client.is_gone or client.is_late):
                 raise
             late = client.why_cancelled()
             if late is not None:
-                await _fail(client, door, late)
+                await _fail(client, encode_error, late)
         except Exception as error:
             logger.error("%s %s failed: %s", client.method, client.path, redact(repr(error)), exc_info=True)
-            await _fail(client, door, JackfieldError("something went wrong inside the gateway; its log says more"))
+            await _fail(client, encode_error, JackfieldError("something went wrong inside the gateway; its log says more"))
         finally:
             client.close()
 
@@ -105,7 +108,7 @@ async def _raise(error: JackfieldError, _: Client) -> None:
     raise error
 
 
-async def _fail(client: Client, door: Door, error: JackfieldError) -> None:
+async def _fail(client: Client, encode_error: EncodeError, error: JackfieldError) -> None:
     if client.has_started:
         return
     headers: Headers = [(b"content-type", b"application/json")]
@@ -115,9 +118,11 @@ async def _fail(client: Client, door: Door, error: JackfieldError) -> None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
+    if error.status == 401 and error.provider is None:
+        headers.append((b"www-authenticate", b"Bearer"))
     if error.status == 402:
         headers.append((b"x-should-retry", b"false"))
-    await client.reply(error.status, headers, door.encode_error(error))
+    await client.reply(error.status, headers, encode_error(error))
 
 
 def in_time(receive: Receive, within_s: float = BODY_WITHIN_S) -> Receive:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from jackfield.core.errors import JackfieldError
 from jackfield.gateway.client import Receive, Scope, Send
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -18,10 +19,16 @@ MOUNTED = (CONTROL, MCP)
 
 
 class Mount:
-    """The app that `build` makes, for `path` and everything under it."""
+    """The app that `build` makes, for `path` and everything under it.
 
-    def __init__(self, path: str, build: Callable[[], ASGIApp]) -> None:
+    `encode_error` shapes what goes wrong before the app is asked; without it the general door does.
+    """
+
+    def __init__(
+        self, path: str, build: Callable[[], ASGIApp], encode_error: Callable[[JackfieldError], bytes] | None = None
+    ) -> None:
         self._path = path
+        self.encode_error = encode_error
         self._under = f"{path}/"
         self._build = build
         self._app: asyncio.Future[Any] | None = None

@@ -12,6 +12,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
 from jackfield.doors.mcp.endless import Endless
+from jackfield.doors.mcp.errors import InProtocol
 from jackfield.doors.mcp.panel import McpPanel
 from jackfield.doors.mcp.server import create_server
 from jackfield.gateway.client import Receive, Scope, Send
@@ -54,6 +55,7 @@ class McpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app, scope = await self._app_for(_with_user(scope))
+        send = InProtocol(send)
         if scope["method"] == "GET":
             await Endless(receive, send, self._stopping).serve(app, scope)
         else:
