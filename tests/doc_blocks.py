@@ -62,20 +62,26 @@ class Block:
         return f"{self.page.name}:{self.line}"
 
 
-def runnable_blocks(page: Path) -> list[Block]:
-    """The blocks of a page that are tagged `run`, in order. `run error` marks one that shows an error on purpose."""
+def runnable_blocks(page: Path, tag: str = "run") -> list[Block]:
+    """The blocks of a page that are tagged so, in order. `run error` marks one that shows an error on purpose."""
     text = page.read_text(encoding="utf-8")
     fences = list(_FENCE.finditer(text))
     blocks = []
     for index, fence in enumerate(fences):
         language, *tags = fence["info"].split()
-        if "run" not in tags:
+        if tag not in tags:
             continue
         follower = fences[index + 1] if index + 1 < len(fences) else None
         output = follower["body"] if follower and follower["info"].split() == ["text", "output"] else None
         line = text.count("\n", 0, fence.start()) + 1
         blocks.append(Block(page, line, language, fence["body"], output, "error" in tags))
     return blocks
+
+
+def file_blocks(page: Path) -> dict[str, str]:
+    """The files that a page tells to write, by name: its blocks tagged `file NAME`."""
+    fences = ((fence["info"].split(), fence["body"]) for fence in _FENCE.finditer(page.read_text(encoding="utf-8")))
+    return {info[2]: body for info, body in fences if info[1:2] == ["file"] and len(info) == 3}
 
 
 def run_block(block: Block, url: str, folder: Path, environ: Mapping[str, str]) -> str:
