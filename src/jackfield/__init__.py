@@ -16,14 +16,17 @@ _FACE = {
     "EmbedRequest": ("jackfield.core.requests", "EmbedRequest"),
     "Generation": ("jackfield.core.requests", "Generation"),
     "InferenceProviderAdapter": ("jackfield.slots.adapter", "InferenceProviderAdapter"),
+    "InferenceServiceConfig": ("jackfield.app.service_config", "InferenceServiceConfig"),
     "JackfieldError": ("jackfield.core.errors", "JackfieldError"),
     "Message": ("jackfield.core.messages", "Message"),
     "OperatingMode": ("jackfield.core.modes", "OperatingMode"),
     "ProviderManager": ("jackfield.app.library", "ProviderManager"),
     "ProviderRegistry": ("jackfield.slots.registry", "ProviderRegistry"),
+    "UnifiedInferenceService": ("jackfield.app.service", "UnifiedInferenceService"),
     "create_provider": ("jackfield.app.library", "create_provider"),
     "errors": ("jackfield.core.errors", ""),
     "format_messages": ("jackfield.core.messages", "format_messages"),
+    "start_unified_service": ("jackfield.app.service", "start_unified_service"),
     "sync": ("jackfield.sync", ""),
 }
 __all__ = [

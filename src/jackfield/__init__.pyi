@@ -1,6 +1,9 @@
 from jackfield import sync as sync
 from jackfield.app.library import ProviderManager as ProviderManager
 from jackfield.app.library import create_provider as create_provider
+from jackfield.app.service import UnifiedInferenceService as UnifiedInferenceService
+from jackfield.app.service import start_unified_service as start_unified_service
+from jackfield.app.service_config import InferenceServiceConfig as InferenceServiceConfig
 from jackfield.core import errors as errors
 from jackfield.core.errors import JackfieldError as JackfieldError
 from jackfield.core.messages import Message as Message

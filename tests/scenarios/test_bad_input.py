@@ -98,6 +98,7 @@ async def test_pages_from_elsewhere_are_refused(gateway: Gateway, fake: FakeOpen
     assert fake.completions == 0
 
 
+@pytest.mark.behaviour("HTTP-10")
 async def test_a_key_is_asked_for_everywhere_but_on_health(tmp_path: Path) -> None:
     environ = {"GATE_KEY": "a-long-gateway-key"}
     async with running_gateway(tmp_path, environ, server={"api_key": "env:GATE_KEY"}) as gateway:

@@ -90,7 +90,7 @@ def test_with_nothing_there_it_serves_says_what_it_looked_for_and_how_to_ask(tmp
     assert f"OPENAI_BASE_URL={url[1]}/v1" in said
 
 
-@pytest.mark.behaviour("UP-02")
+@pytest.mark.behaviour("UP-02", "HTTP-09")
 def test_a_taken_port_names_who_has_it_and_a_free_one(demo: Up, tmp_path: Path) -> None:
     said = jackfield(tmp_path, "up", "--port", str(demo.port), "--demo")
     assert (said.code, said.out) == (1, "")
@@ -100,7 +100,7 @@ def test_a_taken_port_names_who_has_it_and_a_free_one(demo: Up, tmp_path: Path) 
     assert way_out[1] != str(demo.port)
 
 
-@pytest.mark.behaviour("UP-03")
+@pytest.mark.behaviour("UP-03", "HTTP-10")
 def test_other_machines_are_not_let_in_without_a_word_and_a_key(tmp_path: Path) -> None:
     for words, missing in (((), "needs --expose and a key (server.api_key)"), (("--expose",), "needs a key (server.api_key)")):
         said = jackfield(tmp_path, "up", "--host", "0.0.0.0", "--port", "0", "--no-discover", *words)
@@ -109,7 +109,7 @@ def test_other_machines_are_not_let_in_without_a_word_and_a_key(tmp_path: Path) 
         assert "jackfield secrets set gateway" in said.err
 
 
-@pytest.mark.behaviour("UP-03")
+@pytest.mark.behaviour("UP-03", "HTTP-10")
 def test_with_a_word_and_a_key_they_are_and_the_key_is_asked_for(tmp_path: Path) -> None:
     words = ("--host", "0.0.0.0", "--expose", "--demo")
     settings = "server: {api_key: env:GATE_KEY}\n"

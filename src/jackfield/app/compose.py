@@ -134,6 +134,7 @@ class House:
             skip_ports=shunned,
             peers=settings.discovery.peers,
             websockets=settings.discovery.websockets,
+            hardware=settings.discovery.hardware,
         )
         return self.discovery
 
@@ -182,7 +183,11 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         stack.push_async_callback(catalogue.aclose)
         routing = settings.routing
         backends = BackendManager(
-            ManagerConfig(load_balancing=routing.policy, looks=LookSettings(interval_s=routing.health_interval_s)),
+            ManagerConfig(
+                load_balancing=routing.policy,
+                enable_health_checks=routing.health_checks,
+                looks=LookSettings(interval_s=routing.health_interval_s),
+            ),
             gate=gate,
             repository=HealthRepository(database),
             prices=prices,
@@ -335,7 +340,7 @@ def _root(house: House) -> Root:
         [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house))],
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,
-        build_websocket=lambda: _websocket(house, admission),
+        build_websocket=(lambda: _websocket(house, admission)) if server.websocket else None,
     )
 
 

@@ -6,7 +6,7 @@ import gc
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 from typing import Any, cast
 
@@ -25,13 +25,27 @@ GC_THRESHOLD = (20_000, 20, 20)
 OnReady = Callable[[House], None]
 
 
-class _Server(uvicorn.Server):
-    """Tells when it serves, and when it begins to stop."""
+class HouseServer(uvicorn.Server):
+    """Tells when it serves, and when it begins to stop. `owns_process`: it ends with SIGINT and SIGTERM."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None],
+        on_stopping: Callable[[], None],
+        *,
+        owns_process: bool = True,
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
         self._on_stopping = on_stopping
+        self._owns_process = owns_process
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Inside somebody else's program the signals are theirs."""
+        with super().capture_signals() if self._owns_process else contextlib.nullcontext():
+            yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -63,12 +77,18 @@ def run(loaded: Loaded, *, demo: bool = False, on_ready: OnReady) -> None:
 
 
 async def _serve(loaded: Loaded, config: uvicorn.Config, sock: socket.socket, demo: bool, on_ready: OnReady) -> None:
-    async with open_house(loaded, port=sock.getsockname()[1]) as house:
+    async with furnished_house(loaded, port=sock.getsockname()[1], demo=demo) as house:
         config.app = house.asgi
+        await HouseServer(config, lambda: _announce(house, on_ready), house.begin_to_stop).serve(sockets=[sock])
+
+
+@contextlib.asynccontextmanager
+async def furnished_house(loaded: Loaded, *, port: int, demo: bool = False) -> AsyncIterator[House]:
+    """A house with everything plugged that should be; it takes over edits of its settings while the block lasts."""
+    async with open_house(loaded, port=port) as house:
         await house.furnish(demo=demo)
-        server = _Server(config, lambda: _announce(house, on_ready), house.begin_to_stop)
         async with SettingsWatcher(loaded, house.take_over) if loaded.settings.reload else contextlib.nullcontext():
-            await server.serve(sockets=[sock])
+            yield house
 
 
 def _announce(house: House, on_ready: OnReady) -> None:

@@ -42,6 +42,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Further keys that clients may send, by the name that limits and reports know them by."),
     ] = {}
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 32 * 1024 * 1024
+    websocket: Annotated[bool, Meta(description="Serve WebSockets at /ws.")] = True
     heartbeat_s: Annotated[
         float, Meta(ge=0, description="Seconds without a word in a stream after which the client gets a sign of life; 0: none.")
     ] = 15.0
@@ -146,6 +147,7 @@ class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         tuple[Annotated[str, Meta(pattern=r"^wss?://")], ...], Meta(description="WebSocket endpoints to look for.")
     ] = ()
     auto_plug_local: Annotated[bool, Meta(description="Plug what was found on this machine. Never anything external.")] = True
+    hardware: Annotated[bool, Meta(description="Look for GPUs and other devices too.")] = True
 
 
 class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +185,7 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="For a kind of work (model use-case/NAME): PROVIDER/MODEL to ask, first choice first; globs, * anybody."
         ),
     ] = {}
+    health_checks: Annotated[bool, Meta(description="Look at each plugged source again and again.")] = True
     health_interval_s: Annotated[float, Meta(gt=0, description="Seconds between two looks at each plugged source.")] = 60.0
 
 

@@ -79,19 +79,24 @@ async def discover(
     root: Path = Path("/"),
     peers: tuple[str, ...] = (),
     websockets: tuple[str, ...] = (),
+    hardware: bool = True,
     table: Fingerprints | None = None,
 ) -> Discovery:
     """`environ` names variables (a mapping's empty ones do not count). `ports` are looked at besides the known ones.
 
     `peers` and `websockets` are addresses that a person named. `only_ports` leaves the known ports out; `skip_ports` are never
-    asked: our own. Never raises for what is not there.
+    asked: our own. `hardware` False looks for no GPUs and devices. Never raises for what is not there.
     """
     table = table or fingerprints()
     cards = {card.id: card for card in registrar.cards()}
     wanted = sorted({*ports, *(() if only_ports else known_ports(registrar, table))} - set(skip_ports))
     found = await asyncio.gather(*(_look(http, port, table, cards) for port in wanted))
     programs, gpus, devices = await asyncio.to_thread(
-        lambda: (_programs(table, cards, path_lookup), find_gpus(root), find_devices(root))
+        lambda: (
+            _programs(table, cards, path_lookup),
+            find_gpus(root) if hardware else (),
+            find_devices(root) if hardware else (),
+        )
     )
     return Discovery(
         tuple(server for server in found if server is not None),

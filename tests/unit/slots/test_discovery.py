@@ -103,6 +103,13 @@ async def test_our_own_port_is_never_asked(bench: Any, fake: FakeOpenAI) -> None
     assert fake.connections == 0
 
 
+@pytest.mark.behaviour("HTTP-11")
+async def test_the_machine_is_not_looked_at_where_nobody_wants_it(bench: Any) -> None:
+    assert (await look(bench)).devices != ()
+    found = await look(bench, hardware=False)
+    assert (found.gpus, found.devices) == ((), ())
+
+
 @pytest.mark.behaviour("DISC-03")
 async def test_keys_are_reported_by_name_only(bench: Any) -> None:
     environ = {"OPENAI_API_KEY": "sk-canary-0123456789", "GROQ_API_KEY": "  ", "HOME": "/root"}

@@ -37,6 +37,7 @@ async def _look(settings: "Settings", environ: Mapping[str, str], registrar: "Re
             skip_ports={settings.server.port, *left_alone},
             peers=settings.discovery.peers,
             websockets=settings.discovery.websockets,
+            hardware=settings.discovery.hardware,
         )
     finally:
         await http.aclose()
