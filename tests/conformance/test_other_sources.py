@@ -1,4 +1,4 @@
-"""The laws of all providers, for sources that are neither an HTTP API nor an engine: a tool, a socket, both ways, a person."""
+"""The laws of all providers, for sources of another kind: a tool, a socket, both ways, a person, a library, vectors alone."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,24 @@ pytest.importorskip("websockets")
 
 from jackfield.providers.human import Human
 from jackfield.providers.hybrid import Hybrid
+from jackfield.providers.litellm import LiteLLM
 from jackfield.providers.mcp_tool import McpTool
+from jackfield.providers.tei import Tei
 from jackfield.providers.websocket import WebSocketSource
-from jackfield.testing.conformance import check_provider
+from jackfield.testing.conformance import LAWS, Subject, check_law, check_provider
+from jackfield.testing.fake_completion import FakeTei
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
+from litellm_stand_in import StandIn
 from provider_cases import MCP_SERVER, fake_socket, spoken
+
+WITHOUT_CHAT = (
+    "facts_need_no_contact",
+    "embeddings_are_as_told",
+    "images_are_as_told",
+    "models_are_listed",
+    "looking_spends_nothing",
+)
 
 
 @pytest.fixture
@@ -71,3 +83,18 @@ async def test_a_person_keeps_every_law(tools: FakeTools) -> None:
         answering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await answering
+
+
+async def test_a_library_keeps_every_law(tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in shows what the adapter does; what the library makes of the calls is its own."""
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setitem(sys.modules, "litellm", StandIn())
+    config = {"base_url": "http://127.0.0.1:9", "model": "openai/gpt-4o"}
+    await check_provider(lambda: LiteLLM.create(config, tools), keeps_limits=True)
+
+
+@pytest.mark.parametrize("law", WITHOUT_CHAT)
+async def test_vectors_alone_keep_the_laws_that_are_not_about_chat(law: str, tools: FakeTools) -> None:
+    async with FakeTei() as fake:
+        subject = Subject(lambda: Tei.create({"base_url": fake.root_url}, tools), upstream=fake)
+        await check_law(law, LAWS[law], subject)

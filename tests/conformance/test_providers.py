@@ -27,7 +27,7 @@ SCRIPT = [
     {"match": "weather", "text": "The weather in Paris is sunny."},
 ]
 ELSEWHERE = ("tei", "mcp", "websocket", "hybrid", "human", "replicate", "litellm")
-"""Covered in test_other_sources.py, and tei, which does not chat, in tests/unit/providers/test_tei.py."""
+"""Covered in test_other_sources.py, and replicate in tests/unit/providers/test_replicate.py."""
 
 
 @pytest.fixture

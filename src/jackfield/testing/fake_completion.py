@@ -149,7 +149,7 @@ class FakeLlamaServer(FakeOpenAI):
 
 
 class FakeTei(FakeServer):
-    """Text Embeddings Inference: vectors that depend on the text alone, and rankings by shared words."""
+    """Text Embeddings Inference: vectors that depend on the text alone, by its own call and OpenAI's; rankings by shared words."""
 
     def error(self, status: int, message: str, code: str | None) -> dict[str, Any]:
         return {"error": message, "error_type": code or "backend"}
@@ -161,6 +161,11 @@ class FakeTei(FakeServer):
         if request.path == "/embed":
             self.completions += 1
             return await wire.json(200, [_vector(text) for text in body["inputs"]])
+        if request.path == "/v1/embeddings":
+            self.completions += 1
+            data = [{"object": "embedding", "index": at, "embedding": _vector(text)} for at, text in enumerate(body["input"])]
+            usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
+            return await wire.json(200, {"object": "list", "data": data, "model": "acme/vectors", "usage": usage})
         if request.path == "/rerank":
             self.completions += 1
             wanted = set(body["query"].split())

@@ -1,19 +1,12 @@
-"""The LiteLLM adapter with a stand-in for the library: NOT the library itself, whose own tests are its makers'.
-
-The stand-in records how it was called and answers with OpenAI's own types, as the library does. Where the real library is
-installed, one test asks it against a fake upstream.
-"""
+"""The LiteLLM adapter with a stand-in for the library (litellm_stand_in.py). Where the real library is installed, one test
+asks that one, against a fake upstream."""
 
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
-from types import ModuleType
 from typing import Any
 
 import pytest
-from openai import OpenAIError
-from openai.types import CreateEmbeddingResponse
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from jackfield.core.errors import AuthFailed, BadRequest, EgressDenied, MissingExtra, ModelNotFound, RateLimited, TimedOut
 from jackfield.core.events import ChatReply, TextDelta, fold
@@ -21,47 +14,12 @@ from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, Generation
 from jackfield.providers import litellm
 from jackfield.providers.litellm import LiteLLM, prefixes
-from jackfield.testing.answers import answer_for, chunk_bodies, vectors, whole_body
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import FakeTools, provider_tools
+from litellm_stand_in import RateLimitError, StandIn
 
 KEY = "sk-ant-canary-0123456789"
 HERE = {"base_url": "http://127.0.0.1:9", "api_key": "env:KEY"}
-
-
-class RateLimitError(OpenAIError):
-    status_code = 429
-    message = f"litellm.RateLimitError: slow down {KEY}"
-
-
-class StandIn(ModuleType):
-    """Looks like the library where the adapter looks."""
-
-    def __init__(self) -> None:
-        super().__init__("litellm")
-        self.calls: list[dict[str, Any]] = []
-        self.error: Exception | None = None
-        self.closed = 0
-
-    async def acompletion(self, **fields: Any) -> Any:
-        self.calls.append(fields)
-        if self.error is not None:
-            raise self.error
-        answer = answer_for(fields)
-        if not fields.get("stream"):
-            return ChatCompletion.model_validate(whole_body(answer, fields["model"], 1))
-        return self._chunks(chunk_bodies(answer, fields["model"], 1, include_usage=True))
-
-    async def _chunks(self, bodies: list[dict[str, Any]]) -> AsyncIterator[ChatCompletionChunk]:
-        try:
-            for body in bodies:
-                yield ChatCompletionChunk.model_validate(body)
-        finally:
-            self.closed += 1
-
-    async def aembedding(self, **fields: Any) -> Any:
-        self.calls.append(fields)
-        return CreateEmbeddingResponse.model_validate(vectors(fields["input"], fields["model"], 4))
 
 
 @pytest.fixture
@@ -152,7 +110,7 @@ async def test_leaving_closes_the_librarys_stream(library: StandIn, tools: FakeT
 
 async def test_its_errors_are_ours_and_hold_no_key(library: StandIn, tools: FakeTools) -> None:
     provider = LiteLLM.create({**HERE, "model": "openai/gpt-4o"}, tools)
-    library.error = RateLimitError()
+    library.error = RateLimitError(f"slow down {KEY}")
     with pytest.raises(RateLimited) as caught:
         await told(provider, ask("ping"))
     assert caught.value.provider == "litellm"

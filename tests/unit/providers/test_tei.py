@@ -7,6 +7,8 @@ import pytest
 from jackfield.core.errors import BadRequest, NotSupported, Upstream
 from jackfield.core.messages import text_message
 from jackfield.core.requests import ChatRequest, EmbedRequest, RerankRequest
+from jackfield.providers.openai_compatible import preset_type
+from jackfield.providers.presets import load_presets
 from jackfield.providers.tei import Tei
 from jackfield.testing.fake_completion import FakeTei
 from jackfield.testing.fake_server import Behaviour
@@ -34,6 +36,16 @@ async def test_vectors(fake: FakeTei, tools: FakeTools) -> None:
     assert fake.last.json == {"inputs": ["one", "two", "one"], "truncate": False}
     with pytest.raises(BadRequest):
         await provider.embed(EmbedRequest(((1, 2),)))
+
+
+@pytest.mark.behaviour("PROV-38")
+async def test_its_openai_side_is_that_of_any_server(fake: FakeTei, tools: FakeTools) -> None:
+    any_server = preset_type(load_presets()["openai-compat"])
+    provider = any_server.create({"base_url": fake.root_url, "model": "acme/vectors"}, tools)
+    request = EmbedRequest(("one", "two"))
+    reply = await provider.embed(request)
+    assert fake.last.path == "/v1/embeddings"
+    assert reply.vectors == (await Tei.create({"base_url": fake.root_url}, tools).embed(request)).vectors
 
 
 async def test_rankings(fake: FakeTei, tools: FakeTools) -> None:
