@@ -149,7 +149,7 @@ class FakeLlamaServer(FakeOpenAI):
 
 
 class FakeTei(FakeServer):
-    """Text Embeddings Inference: vectors that depend on the text alone, by its own call and OpenAI's; rankings by shared words."""
+    """Text Embeddings Inference: vectors that depend on the text alone, by either call, and rankings by shared words."""
 
     def error(self, status: int, message: str, code: str | None) -> dict[str, Any]:
         return {"error": message, "error_type": code or "backend"}
