@@ -39,11 +39,16 @@ class Route:
 
     def left(self, error: JackfieldError, failed: Target) -> tuple[list[Target], list[Target]]:
         """Siblings and fallbacks that may be asked now, after `failed` answered with `error`."""
+        return _parted(target for target in self._usable(error, failed) if not target.backend.breaker.is_resting)
+
+    def back_soon(self, error: JackfieldError, failed: Target) -> tuple[list[Target], list[Target]]:
+        """Siblings and fallbacks that may be asked too, but only after a short rest."""
+        return _parted(target for target in self._usable(error, failed) if target.backend.breaker.is_resting)
+
+    def _usable(self, error: JackfieldError, failed: Target) -> list[Target]:
         self._look()
         usable = [target for target in self._left if target.backend.is_routable]
-        if needs_larger_context(error):
-            usable = [target for target in usable if _is_larger(target, failed)]
-        return [target for target in usable if not target.is_fallback], [target for target in usable if target.is_fallback]
+        return [target for target in usable if _is_larger(target, failed)] if needs_larger_context(error) else usable
 
     def sibling(self) -> Target | None:
         """The next who has the model and is well: routable, and with a circuit that lets everybody through."""
@@ -74,6 +79,14 @@ class Route:
     def take(self, target: Target) -> Target:
         self._left.remove(target)
         return target
+
+
+def _parted(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
+    siblings: list[Target] = []
+    fallbacks: list[Target] = []
+    for target in targets:
+        (fallbacks if target.is_fallback else siblings).append(target)
+    return siblings, fallbacks
 
 
 def _is_well(backend: Backend) -> bool:

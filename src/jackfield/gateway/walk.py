@@ -7,7 +7,8 @@ as routing/attempts.py says and within one budget a request. Every attempt is co
 import asyncio
 import copy
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from math import ceil, inf
 from time import perf_counter
 
 import msgspec
@@ -124,17 +125,25 @@ class Walk:
         continues = call.said is not None
         if continues:
             siblings, fallbacks = who_goes_on(siblings), who_goes_on(fallbacks)
+        others = siblings or fallbacks
         if isinstance(error, NotAsked):
-            others = siblings or fallbacks
-            return route.take(others[0]) if others else await self._rest(route, target, error, trouble)
+            if others:
+                return route.take(others[0])
+            return await self._rest(call, target, error, trouble, [target, *route.resting()])
+        trouble.failed = trouble.failed or error
         if not siblings and not continues and trouble.warming.waits_for(target, error):
             await self._wait(trouble.warming.delay_s(error), error)
             return target
+        elsewhere = continues or (error.retry_after_s or 0.0) > self._settings.patience_s
         step = trouble.budget.next_step(
-            error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=continues
+            error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=elsewhere
         )
         if step.action is Action.GIVE_UP or step.delay_s > self._settings.patience_s:
-            raise error
+            if others:
+                raise error
+            return await self._rest(call, target, error, trouble, self._back_soon(route, target, error, trouble))
+        if step.action is Action.RETRY_SAME and target.backend.breaker.retry_after_s > step.delay_s:
+            return await self._rest(call, target, error, trouble, [target, *route.back_soon(error, target)[0]])
         self._close_attempt(call, error)
         if step.delay_s > 0:
             await self._sleep(step.delay_s)
@@ -142,15 +151,38 @@ class Walk:
             return target
         return route.take((siblings if step.action is Action.SIBLING else fallbacks)[0])
 
-    async def _rest(self, route: Route, target: Target, error: "NotAsked", trouble: "Trouble") -> Target:
-        """Everybody rests: waits for the first who will be back, as long as patience lasts. Raises `error` otherwise."""
-        soonest = min((target, *route.resting()), key=lambda each: each.backend.breaker.retry_after_s)
-        wait_s = max(SHORTEST_REST_S, soonest.backend.breaker.retry_after_s)
-        if wait_s > min(trouble.patience_left_s, trouble.budget.remaining_s()):
-            raise error
+    def _back_soon(self, route: Route, target: Target, error: JackfieldError, trouble: "Trouble") -> list[Target]:
+        """Those who may answer after a short rest, where the budget still allows one of them."""
+        siblings, fallbacks = route.back_soon(error, target)
+        step = trouble.budget.next_step(
+            error, committed=False, siblings=len(siblings), fallbacks=len(fallbacks), elsewhere=True
+        )
+        if step.action is Action.GIVE_UP:
+            return []
+        return siblings if step.action is Action.SIBLING else fallbacks
+
+    async def _rest(
+        self, call: Call, target: Target, error: JackfieldError, trouble: "Trouble", resting: Sequence[Target]
+    ) -> Target:
+        """Waits for the first of `resting` who will be back, as long as patience lasts. Raises `error` otherwise."""
+        route = call.route
+        assert route is not None
+        soonest = min(resting, key=_rest_s, default=None)
+        wait_s = inf if soonest is None else max(SHORTEST_REST_S, _rest_s(soonest))
+        if (
+            soonest is None
+            or wait_s > min(trouble.patience_left_s, trouble.budget.remaining_s())
+            or self._waiting >= WAITING_MAX
+        ):
+            raise trouble.told(error, min(map(_rest_s, (target, *route.resting()))))
         trouble.patience_left_s -= wait_s
+        was_asked = not isinstance(error, NotAsked)
+        if was_asked:
+            self._close_attempt(call, error)
         await self._wait(wait_s * (1.0 + SPREAD * self._random()), error)  # not all of them at the same moment
-        return target if soonest is target else route.swap(soonest, target)
+        if soonest is target:
+            return target
+        return route.take(soonest) if was_asked else route.swap(soonest, target)
 
     async def _wait(self, wait_s: float, error: JackfieldError) -> None:
         """Raises `error` where too many wait already."""
@@ -269,12 +301,23 @@ class Walk:
 class Trouble:
     """What one request carries from its first failure on."""
 
-    __slots__ = ("budget", "patience_left_s", "warming")
+    __slots__ = ("budget", "failed", "patience_left_s", "warming")
 
     def __init__(self, budget: RetryBudget, warming: Warming, settings: WalkSettings) -> None:
         self.budget = budget
         self.warming = warming
         self.patience_left_s = settings.patience_s
+        self.failed: JackfieldError | None = None
+        """What the first source that was asked failed of."""
+
+    def told(self, error: JackfieldError, rest_s: float) -> JackfieldError:
+        """`error` as the client is told it when nobody is asked for `rest_s`: with what failed first, and when to ask again."""
+        if isinstance(error, NotAsked):
+            if self.failed is not None:
+                error.message = f"{error.message} (before that: {self.failed})"
+        elif error.may_retry and error.retry_after_s is None and rest_s > 0.0:
+            error.retry_after_s = float(ceil(rest_s))
+        return error
 
 
 class NotAsked(Overloaded):
@@ -287,6 +330,10 @@ class Resting(NotAsked):
 
 class Busy(NotAsked):
     """Our own limits for it are used up."""
+
+
+def _rest_s(target: Target) -> float:
+    return target.backend.breaker.retry_after_s
 
 
 def _source_of(target: Target) -> tuple[str, str]:

@@ -382,3 +382,44 @@ def test_whatever_happens_there_is_one_answer_and_nothing_is_left(
             assert course.client.sent.count(b'"content":"one"') + course.client.sent.count(b'"content":"two"') <= 1
 
     asyncio.run(race())
+
+
+FATES = st.lists(
+    st.tuples(TIMES, TIMES, st.none() | st.sampled_from((Unavailable, Overloaded, TimedOut, BadRequest)), st.booleans()),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FATES, st.integers(1, 3), st.booleans())
+def test_a_request_is_doubled_once_at_most_and_repeated_no_more_than_it_may(
+    fates: list[tuple[float | None, float | None, type[JackfieldError] | None, bool]], retries: int, stream: bool
+) -> None:
+    """Whatever fails when: a request is `retries` + 1 attempts and one beside them, each with its row."""
+
+    def turn(after_s: float | None) -> Turn:
+        return at_once if after_s is None else lambda: asyncio.sleep(after_s)
+
+    async def play() -> None:
+        course = Course(retries=retries, patience_s=0.1, hedge=HedgeSettings(share=0.5, burst=2.0, shortest_s=0.005))
+        doubled = 0
+        for first, second, error, both_fail in fates:
+            course.rows.clear()
+            course.told.clear()
+            before = course.one.asked + course.two.asked
+            course.one.before, course.two.before = turn(first), turn(second)
+            course.one.error = None if error is None else error("no")
+            course.two.error = None if error is None or not both_fail else error("no")
+            heard = await course.ask(stream=stream)
+            asked = course.one.asked + course.two.asked - before
+            outcomes = [row[2] for row in course.rows]
+            assert len(course.told) <= 1
+            doubled += len(course.told)
+            assert asked <= 1 + retries + len(course.told)
+            assert len(outcomes) - outcomes.count("backend_resting") == asked
+            assert outcomes.count("hedged") <= len(course.told)
+            assert outcomes.count("ok") == (heard in ("one", "two"))
+        assert doubled <= 0.5 * len(fates), "and of all requests no more than their share"
+
+    asyncio.run(play())

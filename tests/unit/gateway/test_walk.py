@@ -99,6 +99,7 @@ class Play:
         self, *sources: Source, fallbacks: int = 0, sleep: Callable[[float], Awaitable[None]] | None = None, **more: Any
     ) -> None:
         self.time = Time()
+        self.error: JackfieldError | None = None
         self.sources = sources
         self.manager = BackendManager(clock=self.time, wall=self.time)
         self.rows: list[tuple[int, int | None, str]] = []
@@ -127,14 +128,23 @@ class Play:
         assert all(target.backend.metrics.active == 0 for target in self.targets)
         return outcome
 
+    async def fail(self, *, stream: bool = False) -> JackfieldError:
+        """What a request is told that nobody could answer."""
+        await self.ask(stream=stream)
+        assert self.error is not None
+        return self.error
+
     async def run(self, *, stream: bool = False) -> str:
         fields = {"messages": msgspec.Raw(b'[{"role": "user", "content": "hi"}]'), "model": msgspec.Raw(b'"m"')}
         call = Call(
             "r", OpenAIChat(), fields, model_text="m", stream=stream, show_usage=False, at=0.0, received_at=perf_counter()
         )
         client = WritingClient()
-        with contextlib.suppress(JackfieldError):
+        self.error = None
+        try:
             await self.pipeline.run(call, client)
+        except JackfieldError as error:
+            self.error = error
         assert (b"hello" in client.sent) is (call.outcome == "ok")
         return call.outcome
 
@@ -212,6 +222,59 @@ async def test_who_rests_for_less_than_patience_is_waited_for() -> None:
     assert await played.ask() == "ok"
     assert [source.asked for source in played.sources] == [0, 1], "the one who is back first"
     assert 2.0 <= sum(played.time.slept) < 2.5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_circuit_that_opens_meanwhile_does_not_hide_what_failed(stream: bool) -> None:
+    """Its fifth failure opens the circuit of the only source: that failure is told, with the time until it is asked again."""
+    played = Play(Source(otherwise=lambda: Unavailable("it answered 500")), patience_s=1.0)
+    for _ in range(3):
+        played.targets[0].backend.breaker.failure(FailureKind.UPSTREAM)
+    error = await played.fail(stream=stream)
+    assert (error.code, error.message) == ("unavailable", "it answered 500")
+    assert error.retry_after_s in (4.0, 5.0)
+    assert played.rows == [(0, 0, "unavailable"), (1, 0, "unavailable")], "a row for each that was asked, and none beside them"
+    resting = await played.fail(stream=stream)
+    assert resting.code == "backend_resting"
+    assert resting.retry_after_s in (4.0, 5.0)
+    assert played.asked == 2
+
+
+async def test_a_sibling_that_rests_does_not_hide_what_failed() -> None:
+    """It is not taken for somebody who could answer: the first one is asked again, and its failure is told."""
+    played = Play(Source(otherwise=lambda: Unavailable("it answered 500")), Source())
+    played.targets[1].backend.breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=60.0)
+    error = await played.fail()
+    assert error.message == "it answered 500"
+    assert [source.asked for source in played.sources] == [3, 0]
+    assert [row[1:] for row in played.rows] == [(0, "unavailable")] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [(AuthFailed("no"), [1, 1]), (RateLimited("slowly", retry_after_s=60.0), [1, 1]), (BadRequest("no"), [1, 0])],
+)
+async def test_a_sibling_that_is_back_soon_is_waited_for_where_it_may_help(error: JackfieldError, asked: list[int]) -> None:
+    played = Play(Source(otherwise=lambda: error), Source(), retries=1)
+    played.targets[1].backend.breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=2.0)
+    assert await played.ask() == ("ok" if asked[1] else error.code)
+    assert [source.asked for source in played.sources] == asked
+    assert 2.0 * asked[1] <= sum(played.time.slept) <= 2.5 * asked[1]
+
+
+async def test_who_rests_again_when_its_time_has_come_says_what_failed_before() -> None:
+    async def sleep(seconds: float) -> None:
+        played.time.now += seconds
+        breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=60.0)
+
+    played = Play(Source(otherwise=lambda: AuthFailed("the key is wrong")), Source(), sleep=sleep)
+    breaker = played.targets[1].backend.breaker
+    breaker.failure(FailureKind.RATE_LIMIT, retry_after_s=2.0)
+    error = await played.fail()
+    assert error.code == "backend_resting"
+    assert error.message.endswith("(before that: the key is wrong)")
+    assert error.retry_after_s == 60.0
+    assert played.rows[0] == (0, 0, "invalid_api_key")
 
 
 # ---- sources that are starting
