@@ -22,6 +22,7 @@ class RateLimitError(OpenAIError):
     def __init__(self, told: str) -> None:
         super().__init__()
         self.message = f"litellm.RateLimitError: {told}"
+        self.litellm_response_headers = {"Retry-After": "7"}
 
 
 class StandIn(ModuleType):

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import time
 import tomllib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -33,6 +34,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
 from jackfield.providers.http_chat import told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.refusal import retry_after_s
 from jackfield.providers.remedies import explain
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -243,7 +245,7 @@ class LiteLLM:
         if not isinstance(status, int) or status < 300:
             made: JackfieldError = Unavailable(str(error)[:500], provider=self.card.id)
         else:
-            made = openai_chat.decode_error(status, said, provider=self.card.id)
+            made = openai_chat.decode_error(status, said, provider=self.card.id, retry_after_s=_wait_s(error))
         return explain(made, self.card, self._config.secrets)
 
 
@@ -283,6 +285,12 @@ def _with_usual_key(keys: dict[str, str], config: LiteLLMConfig, tools: Provider
     if prefix in keys or env is None or config.base_url is not None:
         return keys
     return {**keys, prefix: tools.secrets.resolve(f"env:{env}")}
+
+
+def _wait_s(error: Any) -> float | None:
+    """What the provider's own answer says of when to come back: the library keeps its headers beside the error."""
+    headers = getattr(error, "litellm_response_headers", None) or {}
+    return retry_after_s({name.lower().encode(): value.encode() for name, value in headers.items()}, time.time())
 
 
 def _json(value: Any) -> bytes:
