@@ -1,16 +1,20 @@
 """Who gets in at /mcp, what no answer there may carry, and what the door is to a gateway that nobody speaks MCP to."""
 
+import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from jackfield.testing.fakes import FakeOpenAI
-from mcp_talk import BOTH, client_of, tell, text_of
+from mcp_talk import BOTH, REVISIONS, client_of, tell, text_of
 from running_gateway import Gateway, running_gateway
 
 CANARY = "CanaryOfTheSource7hT2kW9xB"
@@ -135,7 +139,7 @@ async def test_without_the_sdk_the_extra_is_named(gateway: Gateway, monkeypatch:
     monkeypatch.setitem(sys.modules, "mcp.server", None)
     said = await gateway.http.post("/mcp", headers=ACCEPT, json=BEGIN)
     assert said.status_code == 503
-    assert said.json()["error"]["code"] == "missing_extra"
+    assert said.json()["error"]["data"]["code"] == "missing_extra"
     assert "pip install 'jackfield[mcp]'" in said.json()["error"]["message"]
     assert (await gateway.http.get("/health")).status_code == 200
     monkeypatch.undo()
@@ -150,6 +154,40 @@ async def test_a_wrong_body_is_refused_in_the_protocols_own_way(gateway: Gateway
         assert 400 <= said.status_code < 500
         assert said.json()["jsonrpc"] == "2.0"
         assert said.json()["error"]["message"]
+
+
+async def test_the_older_transport_refuses_in_the_protocols_own_way(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """And keeps what it was sent out of the log."""
+    async with gateway.http.stream("GET", "/mcp/sse") as stream:
+        lines = stream.aiter_lines()
+        async with asyncio.timeout(10):
+            place = [line async for line in _until(lines, "data:")][-1].removeprefix("data:").strip()
+        for body in ({"jsonrpc": "2.0", "id": 1, "method": 3, "params": CANARY}, [CANARY], CANARY, {CANARY: 1}):
+            said = await gateway.http.post(place, json=body)
+            assert (said.status_code, said.json()["jsonrpc"]) == (400, "2.0")
+            assert "no JSON-RPC message" in said.json()["error"]["message"]
+        for other, status in (("/mcp/messages/?session_id=0", 400), ("/mcp/messages/", 400), ("/mcp/nothing", 404)):
+            said = await gateway.http.post(other, json=LIST)
+            assert (said.status_code, said.json()["jsonrpc"]) == (status, "2.0")
+        assert (await gateway.http.post(place, json=LIST)).status_code == 202
+    assert CANARY not in caplog.text
+
+
+async def _until(lines: AsyncIterator[str], start: str) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith(start):
+            return
+
+
+async def test_a_prompt_that_is_not_there_is_the_clients_mistake(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    for mode in REVISIONS:
+        async with client_of(gateway, mode) as client:
+            assert (await client.list_prompts()).prompts == []
+            with pytest.raises(MCPError, match="Unknown prompt: nix") as refused:
+                await client.get_prompt("nix")
+            assert refused.value.code == INVALID_PARAMS
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import asyncio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.applications import Starlette
 
+from jackfield.core.errors import Overloaded
 from jackfield.doors.mcp.endless import Endless
 from jackfield.doors.mcp.errors import InProtocol
+from jackfield.doors.mcp.messages import ASGIApp, Messages
 from jackfield.doors.mcp.panel import McpPanel
 from jackfield.doors.mcp.server import create_server
+from jackfield.doors.mcp.sessions import Sessions
 from jackfield.gateway.client import Receive, Scope, Send
 
 PATH = "/mcp"
@@ -26,20 +28,27 @@ KEY_NAME = "jackfield.key_name"
 _CHECKED = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
-def create_mcp_app(panel: McpPanel, stopping: asyncio.Event, *, max_body_bytes: int) -> "McpApp":
-    """The app. `stopping` ends the streams that would never end by themselves; `aclose` everything else."""
-    return McpApp(panel, stopping, max_body_bytes)
+def create_mcp_app(
+    panel: McpPanel, stopping: asyncio.Event, *, max_body_bytes: int, sessions_max: int = SESSIONS_MAX
+) -> "McpApp":
+    """The app. `stopping` ends the streams that would never end by themselves; `aclose` everything else.
+
+    `sessions_max` holds for the older revision over either transport; the newest has no sessions.
+    """
+    return McpApp(panel, stopping, max_body_bytes, sessions_max)
 
 
 class McpApp:
     """Serves full paths. Its sessions begin with the first request, in a task of its own, and end with `aclose`."""
 
-    def __init__(self, panel: McpPanel, stopping: asyncio.Event, max_body_bytes: int) -> None:
+    def __init__(self, panel: McpPanel, stopping: asyncio.Event, max_body_bytes: int, sessions_max: int) -> None:
         self._server = create_server(panel)
         self._stopping = stopping
-        self._streamable = self._server.streamable_http_app(
+        self._sessions_max = sessions_max
+        self._older_open = 0
+        streamable = self._server.streamable_http_app(
             streamable_http_path=PATH,
-            max_sessions=SESSIONS_MAX,
+            max_sessions=sessions_max,
             max_request_body_size=max_body_bytes,
             transport_security=_CHECKED,
         )
@@ -49,13 +58,15 @@ class McpApp:
             max_request_body_size=max_body_bytes,
             transport_security=_CHECKED,
         )
+        self._messages = Messages(self._older, max_body_bytes)
+        self._sessions = Sessions(streamable, sessions_max)
         self._ready: asyncio.Future[None] | None = None
         self._leave = asyncio.Event()
         self._holding: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app, scope = await self._app_for(_with_user(scope))
-        send = InProtocol(send)
+        scope, send = _with_user(scope), InProtocol(send)
+        app = self._app_for(scope)
         if scope["method"] == "GET":
             await Endless(receive, send, self._stopping).serve(app, scope)
         else:
@@ -67,13 +78,29 @@ class McpApp:
         if self._holding is not None:
             await asyncio.gather(self._holding, return_exceptions=True)
 
-    async def _app_for(self, scope: Scope) -> tuple[Starlette, Scope]:
-        if scope["path"].startswith(f"{PATH}/") and scope["path"] != f"{PATH}/":
-            return self._older, scope
-        await self._sessions()
-        return self._streamable, {**scope, "path": PATH, "raw_path": PATH.encode()}
+    def _app_for(self, scope: Scope) -> ASGIApp:
+        path = scope["path"]
+        if path in (PATH, f"{PATH}/"):
+            return self._serve_streamable
+        if path == SSE_PATH and scope["method"] == "GET":
+            return self._serve_older
+        return self._messages.serve if scope["method"] == "POST" else self._older
 
-    async def _sessions(self) -> None:
+    async def _serve_streamable(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._begun()
+        await self._sessions.serve({**scope, "path": PATH, "raw_path": PATH.encode()}, receive, send)
+
+    async def _serve_older(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A session that is as long as its stream."""
+        if self._older_open >= self._sessions_max:
+            raise Overloaded(f"{self._sessions_max} sessions are open: close one, or speak the newest revision at {PATH}")
+        self._older_open += 1
+        try:
+            await self._older(scope, receive, send)
+        finally:
+            self._older_open -= 1
+
+    async def _begun(self) -> None:
         """Returns once sessions can be held. Raises what kept them from it."""
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()

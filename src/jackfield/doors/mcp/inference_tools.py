@@ -16,7 +16,7 @@ from jackfield.slots.asking import asked
 from jackfield.slots.invoke import checked_mode
 from jackfield.slots.slot import Slot
 
-Inputs = str | list[Any] | dict[str, Any]
+Inputs = str | list[str | dict[str, Any]] | dict[str, Any]
 
 
 async def route_inference_request(

@@ -10,6 +10,8 @@ from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 import jackfield
 from jackfield.core.errors import BadRequest, JackfieldError
@@ -35,7 +37,12 @@ def create_server(panel: McpPanel) -> "MCPServer[McpPanel]":
         yield panel
 
     async def refusals_as_objects(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        result = await call_next(ctx)
+        try:
+            result = await call_next(ctx)
+        except ValueError as error:
+            if ctx.method != "prompts/get":
+                raise
+            raise MCPError(INVALID_PARAMS, str(error)) from None  # the SDK takes an unknown prompt for a fault of ours
         return _as_object(result, panel) if ctx.method == "tools/call" and isinstance(result, dict) else result
 
     with _logging_left_alone():
