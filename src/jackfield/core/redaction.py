@@ -66,13 +66,19 @@ _SHAPES = (
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
     """`text` with every credential replaced by `[redacted]`. `known` are literal secrets of this process."""
-    for secret in sorted(known, key=len, reverse=True):  # longest first: one may begin with another
-        if len(secret) >= 4:
-            text = text.replace(secret, MASK)
+    text = mask_known(text, known)
     for field in (_FIELD, _HEADER_PAIR, _HEADER, _PLAIN_FIELD):
         text = field.sub(_mask_value, text)
     for shape in _SHAPES:
         text = shape.sub(lambda match: f"{match[1]}{MASK}", text)
+    return text
+
+
+def mask_known(text: str, known: Iterable[str]) -> str:
+    """`text` without the literal secrets of this process, whatever they look like."""
+    for secret in sorted(known, key=len, reverse=True):  # longest first: one may begin with another
+        if len(secret) >= 4:
+            text = text.replace(secret, MASK)
     return text
 
 

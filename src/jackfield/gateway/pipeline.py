@@ -133,7 +133,7 @@ class Pipeline:
             sources=sources,
             on_hedge=on_hedge,
         )
-        self.relay = Relay(self.close_books, self.complete, Pacer(pace))
+        self.relay = Relay(self.close_books, self.complete, Pacer(pace), known_secrets)
         self._serve: Serve = self._walk_on
 
     def surround(self, step: Around) -> None:

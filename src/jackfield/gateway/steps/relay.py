@@ -6,10 +6,12 @@ all the same, for the walk to find who goes on; `break_off` follows if nobody do
 leave, so whoever has the whole answer also finds its row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from time import perf_counter
 
 from jackfield.core.errors import JackfieldError, Malformed
+from jackfield.core.redaction import mask_known, redact
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Headers
@@ -19,17 +21,28 @@ NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
 HOLD_S = 2.0
 WARNINGS_MAX = 2000
+CUT = " ..."
 CloseBooks = Callable[[Call, str], None]
 Complete = Callable[[Call, JackfieldError], None]
 
 
 class Relay:
-    """`complete` makes an error fit for the client; `pacer` says when a stream has fallen behind."""
+    """`complete` makes an error fit for the client; `pacer` says when a stream has fallen behind.
 
-    def __init__(self, close_books: CloseBooks, complete: Complete, pacer: Pacer | None = None) -> None:
+    `known_secrets` are kept out of the warnings: a source may have put one into them.
+    """
+
+    def __init__(
+        self,
+        close_books: CloseBooks,
+        complete: Complete,
+        pacer: Pacer | None = None,
+        known_secrets: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         self._close_books = close_books
         self._complete = complete
         self._pacer = pacer or Pacer()
+        self._known_secrets = known_secrets
 
     def has_content(self, call: Call, body: bytes) -> None:
         """Raises Malformed for a whole answer that says nothing; to be asked where somebody else may have more to say."""
@@ -38,7 +51,7 @@ class Relay:
 
     async def reply(self, call: Call, client: Answers, body: bytes) -> None:
         self._close_books(call, OK)
-        await client.reply(call.status, [(b"content-type", call.reply_type), *_headers(call)], body)
+        await client.reply(call.status, [(b"content-type", call.reply_type), *self._headers(call)], body)
 
     async def first(self, call: Call, answer: StreamAnswer) -> bytes:
         """What comes until there is content, so that a source which breaks off before it can be asked again.
@@ -73,7 +86,7 @@ class Relay:
             self._close_books(call, OK)
         if not call.head_is_out:
             call.head_is_out = True
-            await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *_headers(call)])
+            await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *self._headers(call)])
         call.said = answer.said
         try:
             chunk = await self._carry(call, client, answer, chunk)
@@ -103,6 +116,27 @@ class Relay:
         self._close_books(call, error.code)
         await client.end(call.dialect.stream_error(error))
 
+    def _headers(self, call: Call) -> Headers:
+        binding = call.binding
+        assert binding is not None
+        headers = [
+            (b"x-request-id", call.request_id.encode()),
+            (b"x-jackfield-slot", b"%d" % (call.slot_number or 0)),
+            (b"x-jackfield-provider", binding.info.id.encode()),
+            (b"x-jackfield-overhead-us", b"%d" % call.overhead_us()),
+        ]
+        if call.attempt:
+            headers.append((b"x-jackfield-attempts", b"%d" % (call.attempt + 1)))
+        if call.cost is not None:
+            headers.append((b"x-jackfield-cost-msat", b"%d" % call.cost.msat))
+        if call.warnings:
+            headers.append((b"x-jackfield-warnings", self._told(call.warnings)))
+        return headers
+
+    def _told(self, warnings: Sequence[str]) -> bytes:
+        text = mask_known("; ".join(warnings)[: 2 * WARNINGS_MAX], self._known_secrets())
+        return on_one_line(text)
+
 
 def _may_be_empty(call: Call) -> bool:
     """An answer of more than one token says something; fewer, or an uncounted one, is looked at."""
@@ -113,25 +147,9 @@ def _empty_answer() -> Malformed:
     return Malformed("the source gave an empty answer: no text, no tool call", code="empty_answer")
 
 
-def _headers(call: Call) -> Headers:
-    binding = call.binding
-    assert binding is not None
-    headers = [
-        (b"x-request-id", call.request_id.encode()),
-        (b"x-jackfield-slot", b"%d" % (call.slot_number or 0)),
-        (b"x-jackfield-provider", binding.info.id.encode()),
-        (b"x-jackfield-overhead-us", b"%d" % call.overhead_us()),
-    ]
-    if call.attempt:
-        headers.append((b"x-jackfield-attempts", b"%d" % (call.attempt + 1)))
-    if call.cost is not None:
-        headers.append((b"x-jackfield-cost-msat", b"%d" % call.cost.msat))
-    if call.warnings:
-        headers.append((b"x-jackfield-warnings", _on_one_line(call.warnings)))
-    return headers
-
-
-def _on_one_line(warnings: Sequence[str]) -> bytes:
-    """Warnings as a header's value: printable ASCII, of bounded length."""
-    text = "; ".join(warnings)[:WARNINGS_MAX].encode("ascii", "replace").decode()
-    return "".join(letter if letter.isprintable() else " " for letter in text).encode()
+@lru_cache(maxsize=256)
+def on_one_line(text: str) -> bytes:
+    """Text as a header's value: printable ASCII, at most WARNINGS_MAX bytes, no credential. Clients repeat themselves."""
+    plain = redact(text).encode("ascii", "replace").decode()
+    line = "".join(letter if letter.isprintable() else " " for letter in plain)
+    return (line if len(line) <= WARNINGS_MAX else line[: WARNINGS_MAX - len(CUT)] + CUT).encode()
