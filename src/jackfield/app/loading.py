@@ -25,9 +25,9 @@ _text = msgspec.json.Decoder(str | None).decode
 def stock_of(house: "House") -> Stock:
     """The models that the house's slots hold."""
 
-    def devices() -> tuple[FoundDevice, ...]:
+    def devices() -> tuple[FoundDevice, ...] | None:
         looked = house.discovery.devices if house.discovery is not None else ()
-        return looked or find_devices()
+        return looked or (find_devices() if house.settings.discovery.hardware else None)
 
     return Stock(house.pipeline.resolve.standings, house.registry, house.catalogue, devices, house.secrets.known_values)
 

@@ -4,6 +4,7 @@ Values stay undecoded: unknown fields and the spelling of numbers survive. Knows
 a model be loaded or unloaded.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,7 +18,8 @@ from jackfield.dialects.ollama_request import Form
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOTHING = (b"", b"null", b'""', b"[]")
-_GONE = (b"0", b'"0"', b'"0s"', b'"0m"', b'"0h"')
+_GONE = re.compile(rb'("?)-?0+(\.0*)?\1|"-?0+(\.0*)?(ns|us|ms|s|m|h)"')
+"""No time at all, as a number of seconds or as a text with a unit."""
 
 Fields = Mapping[str, msgspec.Raw]
 LoadWish = Literal["load", "unload"]
@@ -43,7 +45,7 @@ def load_wish(fields: Fields) -> LoadWish | None:
     asked = (bytes(fields.get(name, b"")).strip() for name in ("messages", "prompt", "images", "input"))
     if any(said not in _NOTHING for said in asked):
         return None
-    return "unload" if bytes(fields.get("keep_alive", b"")).strip() in _GONE else "load"
+    return "unload" if _GONE.fullmatch(bytes(fields.get("keep_alive", b"")).strip()) else "load"
 
 
 def encode_loaded(wish: LoadWish, *, model: str, created: int, form: Form = "chat") -> bytes:

@@ -16,6 +16,7 @@ from jackfield.gateway.route import Target
 from jackfield.gateway.standing import Standings
 from jackfield.slots.catalogue import Catalogue
 from jackfield.slots.graphics import FoundDevice
+from jackfield.slots.live import LiveProvider
 from jackfield.slots.registry import ProviderRegistry
 from jackfield.slots.slot import Binding
 
@@ -23,7 +24,8 @@ TELL_WITHIN_S = 2.0
 LATEST = ":latest"
 _OTHER_WORDS = {"gpu": ("cuda", "rocm", "mps"), "metal": ("mps",)}
 Capability = TypeVar("Capability")
-Devices = Callable[[], Sequence[FoundDevice]]
+Devices = Callable[[], Sequence[FoundDevice] | None]
+KINDS = ("cpu", "cuda", "rocm", "mps")
 
 
 class Held(NamedTuple):
@@ -44,7 +46,10 @@ class InMemory(NamedTuple):
 
 
 class Stock:
-    """`devices` looks what this machine has, blocking; `known_secrets` are those that no error may carry."""
+    """`devices` looks what this machine has, blocking, and gives None where nobody may look.
+
+    `known_secrets` are those that no error may carry.
+    """
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class Stock:
         target, source = self._able(text, LoadsModels, "its models cannot be loaded from here")
         kind = None if hardware in (None, "", "auto") else await self._on_hand(str(hardware))
         model = _model_of(target)
-        with self._asking(target.binding):
+        with self.asking(target.binding):
             try:
                 await source.load_model(model, kind)
             except NotSupported as error:
@@ -99,15 +104,17 @@ class Stock:
         """Raises ModelNotFound."""
         target, source = self._able(text, LoadsModels, "its models cannot be unloaded from here")
         model = _model_of(target)
-        with self._asking(target.binding):
+        with self.asking(target.binding):
             await source.unload_model(model)
         return Held(target.slot, target.binding.info.id, model)
 
     async def loaded(self) -> list[InMemory]:
         """What every source that can tell has in memory; one that does not say so in time is left out."""
-        sources = {slot.binding.live: (int(slot.number), slot.binding) for slot in self._registry.plugged() if slot.binding}
-        able = [(number, binding) for number, binding in sources.values() if isinstance(binding.live.provider, LoadsModels)]
-        told = await asyncio.gather(*(self._tell(*each) for each in able))
+        sources: dict[LiveProvider, tuple[int, Binding]] = {}
+        for slot in self._registry.plugged():
+            if slot.binding is not None and isinstance(slot.binding.live.provider, LoadsModels):
+                sources.setdefault(slot.binding.live, (int(slot.number), slot.binding))
+        told = await asyncio.gather(*(self._tell(*each) for each in sources.values()))
         return [each for of_one in told for each in of_one]
 
     async def pull(self, text: str) -> AsyncGenerator[PullProgress, None]:
@@ -115,7 +122,7 @@ class Stock:
         binding, model = self._fetcher(text)
         source = binding.live.provider
         assert isinstance(source, PullsModels)
-        with self._asking(binding):
+        with self.asking(binding):
             async with aclosing(_as_generator(source.pull_model(model))) as steps:
                 async for step in steps:
                     yield step
@@ -126,7 +133,7 @@ class Stock:
         target, source = self._able(text, DeletesModels, "its models cannot be deleted from here")
         if target.model is None:
             raise BadRequest(f"{text} names a slot: name the model that is to be deleted", param="model")
-        with self._asking(target.binding):
+        with self.asking(target.binding):
             await source.delete_model(target.model)
         await self._list_anew(target.binding)
         return Held(target.slot, target.binding.info.id, target.model)
@@ -150,13 +157,14 @@ class Stock:
         raise NotSupported("no slot fetches models: plug one that does, such as ollama", param="model")
 
     async def _on_hand(self, hardware: str) -> str:
-        """The kind of a device that this machine has. Raises BadRequest (422) that names those it has."""
+        """The kind of a device that is to be had here, as far as may be looked. Raises BadRequest (422) that names them all."""
         wanted = hardware.strip().lower()
-        kinds = list(dict.fromkeys(device.kind for device in await asyncio.to_thread(self._devices)))
+        devices = await asyncio.to_thread(self._devices)
+        kinds = KINDS if devices is None else tuple(dict.fromkeys(device.kind for device in devices))
         found = next((kind for kind in _OTHER_WORDS.get(wanted, (wanted,)) if kind in kinds), None)
         if found is None:
             raise BadRequest(
-                f"hardware {wanted[:40]!r} is not on this machine; it has {', '.join(kinds) or 'nothing that was looked for'}",
+                f"hardware {wanted[:40]!r} is not to be had on this machine: choose {', '.join(kinds)}",
                 status=422,
                 code="hardware_unavailable",
                 param="hardware",
@@ -176,7 +184,7 @@ class Stock:
         await self._catalogue.models()
 
     @contextmanager
-    def _asking(self, binding: Binding) -> Iterator[None]:
+    def asking(self, binding: Binding) -> Iterator[None]:
         """Holds the provider while it is asked; its errors carry no secret. Raises SlotEmpty when it is gone."""
         binding.acquire()
         try:

@@ -17,11 +17,14 @@ from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import BadRequest, MissingExtra, RequestRejected, ServiceFailed
+from jackfield.core.errors import BadRequest, MissingExtra, NotSupported, RequestRejected, ServiceFailed
 from jackfield.providers.model_threads import Call, Loans, ModelThreads
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 ALL_LAYERS = 999
+CPU = "cpu"
+_GPU_KINDS = {"cuda": "cuda", "rocm": "rocm", "hip": "rocm", "metal": "mps", "mtl": "mps"}
+"""What llama.cpp's names of devices begin with, and the kind of hardware that this is."""
 # A key of the engine's progress reports; as a key it cannot occur inside a JSON string, where its quotes would be escaped.
 _PROGRESS = '"prompt_progress":'
 
@@ -48,6 +51,24 @@ def load_binding() -> Any:
         return importlib.import_module("xllamacpp")
     except ImportError:
         raise MissingExtra("llama.cpp for this process is not installed: pip install 'jackfield[local]'") from None
+
+
+def placed(spec: EngineSpec, hardware: str) -> EngineSpec:
+    """The spec for that hardware (cpu, cuda, rocm, mps). Raises NotSupported where this build has none, and MissingExtra."""
+    if hardware == CPU:
+        return msgspec.structs.replace(spec, gpu_layers=0)
+    kinds = _gpu_kinds(load_binding())
+    if hardware not in kinds:
+        raise NotSupported(
+            f"llama.cpp as it is installed in this process has no {hardware}, but {', '.join((*kinds, CPU))}", param="hardware"
+        )
+    return msgspec.structs.replace(spec, gpu_layers=spec.gpu_layers or None)
+
+
+def hardware_of(spec: EngineSpec) -> str:
+    """What such an engine runs on."""
+    kinds = _gpu_kinds(load_binding())
+    return CPU if spec.gpu_layers == 0 or not kinds else kinds[0]
 
 
 class Engine:
@@ -139,8 +160,15 @@ def _parameters(binding: Any, spec: EngineSpec, socket: Path) -> Any:
 
 
 def _has_gpu(binding: Any) -> bool:
+    return bool(_gpu_kinds(binding))
+
+
+def _gpu_kinds(binding: Any) -> list[str]:
+    """The kinds of the GPUs that it sees, as jackfield calls them where it has a name for them."""
     gpu = binding.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
-    return any(device["type"] == gpu for device in binding.get_device_info())
+    names = [device["name"].lower() for device in binding.get_device_info() if device["type"] == gpu]
+    found = (next((kind for start, kind in _GPU_KINDS.items() if name.startswith(start)), name) for name in names)
+    return list(dict.fromkeys(found))
 
 
 def _cache_type(binding: Any, name: str) -> Any:

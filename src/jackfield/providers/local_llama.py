@@ -19,6 +19,8 @@ import msgspec
 from jackfield.core.contracts import (
     Embeds,
     ListsModels,
+    LoadedModel,
+    LoadsModels,
     ProbeResult,
     Probes,
     Provider,
@@ -35,7 +37,7 @@ from jackfield.dialects.openai_chat import ChatQuirks, StreamDecoder, decode_err
 from jackfield.providers.config import merge_generation, read_config
 from jackfield.providers.fit import check_fit
 from jackfield.providers.gguf import GgufFacts, list_models, read_facts, resolve_model
-from jackfield.providers.llama_engine import CACHE_TYPES, Engine, EngineSpec, load_binding, loans
+from jackfield.providers.llama_engine import CACHE_TYPES, CPU, Engine, EngineSpec, hardware_of, load_binding, loans, placed
 from jackfield.providers.openai_embeddings import decode_embed, encode_embed
 from jackfield.providers.remedies import explain
 from jackfield.providers.wsl_paths import path_here
@@ -219,10 +221,44 @@ class LocalLlama:
         state = "loaded" if self._engine is not None else "loads at the first request"
         return ProbeResult(True, 0.0, f"{path.name}, {state}", models=(self._name,))
 
+    async def load_model(self, model: str, hardware: str | None = None) -> None:
+        """Into memory; onto that hardware, if it is on another. Raises ModelNotFound, NotSupported for hardware it lacks."""
+        self._check_model(model)
+        try:
+            await self._ready_engine(hardware)
+        except JackfieldError as error:
+            raise self._failed(error, "load") from error.__cause__
+
+    async def unload_model(self, model: str) -> None:
+        """Out of memory when its running answers have ended; the next request loads it again. Raises ModelNotFound."""
+        self._check_model(model)
+        async with self._engine_lock:
+            await self._let_go()
+
+    async def loaded_models(self) -> tuple[LoadedModel, ...]:
+        engine = self._engine
+        if engine is None:
+            return ()
+        size_bytes = (await asyncio.to_thread(Path(engine.spec.path).stat)).st_size
+        hardware = hardware_of(engine.spec)
+        is_on_gpu = hardware != CPU and engine.spec.gpu_layers is None
+        return (
+            LoadedModel(
+                self._name,
+                size_bytes,
+                size_bytes if is_on_gpu else 0,
+                context_length=engine.spec.context_length,
+                hardware=hardware,
+            ),
+        )
+
     async def aclose(self) -> None:
         self._is_closed = True
         async with self._engine_lock:
-            engine, self._engine = self._engine, None
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        engine, self._engine = self._engine, None
         if engine is not None:
             await loans.give_back(engine)
 
@@ -230,15 +266,19 @@ class LocalLlama:
         path = await asyncio.to_thread(resolve_model, self._wanted, self._models_dir)
         return path, await asyncio.to_thread(read_facts, path)
 
-    async def _ready_engine(self) -> Engine:
+    async def _ready_engine(self, hardware: str | None = None) -> Engine:
         async with self._engine_lock:
-            if self._engine is None:
+            engine = self._engine
+            if engine is None or (hardware is not None and hardware != hardware_of(engine.spec)):
                 if self._is_closed:
                     raise NotSupported("this slot was unplugged")
                 load_binding()
                 path, facts = await self._found()
-                self._engine = await loans.borrow(self._spec(path, facts))
-            return self._engine
+                spec = self._spec(path, facts)
+                spec = spec if hardware is None else placed(spec, hardware)
+                await self._let_go()
+                self._engine = engine = await loans.borrow(spec)
+            return engine
 
     def _spec(self, path: Path, facts: GgufFacts) -> EngineSpec:
         config = self._config
@@ -292,6 +332,6 @@ def _refusal(answer: str) -> JackfieldError:
     return decode_error(code if isinstance(code, int) else 500, answer.encode(), provider="local")
 
 
-def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds]]:
+def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds], type[LoadsModels]]:
     """Never called: here mypy proves that the class keeps its contracts."""
-    return LocalLlama, LocalLlama, LocalLlama, LocalLlama, LocalLlama
+    return LocalLlama, LocalLlama, LocalLlama, LocalLlama, LocalLlama, LocalLlama

@@ -168,11 +168,12 @@ class FakeOllama(FakeServer):
     async def _load(self, body: Mapping[str, Any], model: str, is_chat: bool, wire: Wire) -> bool:
         """A request without a prompt loads the model, or unloads it."""
         stays = body.get("keep_alive", "5m")
-        if stays in (0, "0"):
+        is_over = stays in (0, "0", "0s")
+        if is_over:
             self.loaded.pop(model, None)
         else:
             self.loaded[model] = stays
-        reason = "unload" if stays in (0, "0") else "load"
+        reason = "unload" if is_over else "load"
         frame = {"model": body["model"], "created_at": CREATED_AT, **_said(is_chat, "")}
         return await wire.json(200, {**frame, "done": True, "done_reason": reason})
 

@@ -8,10 +8,11 @@ from time import perf_counter
 
 import msgspec
 
-from jackfield.core.contracts import LoadsModels, PassesThrough, RawCall
+from jackfield.core.contracts import PassesThrough, RawCall
 from jackfield.dialects import ollama
 from jackfield.dialects.openai_chat import parse_fields
 from jackfield.doors.ollama.dialect import OllamaChat
+from jackfield.doors.ollama.resting import brought
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.continuation import wants_continuation
@@ -69,8 +70,7 @@ class Answer:
             info = getattr(provider, "info", None)
             if isinstance(provider, PassesThrough) and info is not None and info.dialect == dialect.name:
                 return Done(await _passed(provider, RawCall(dialect.path, fields, model, stream=False)))
-            if isinstance(provider, LoadsModels) and model is not None:
-                await (provider.load_model(model) if wish == "load" else provider.unload_model(model))
+            await brought(provider, wish, model)
             return Done(ollama.encode_loaded(wish, model=name, created=created, form=dialect.form))
 
         return Errand("loading", object, run)

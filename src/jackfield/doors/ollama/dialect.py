@@ -19,16 +19,16 @@ _NO_FORM = (b"", b"null", b'""')
 
 
 class OllamaChat:
-    """Stateless; one instance serves all requests of `form`. Its lines have no room for a sign of life."""
+    """Stateless; one instance serves all requests of `form`. Its sign of life is a line that says nothing."""
 
     name = ollama.NAME
     stream_type = ollama.STREAM_TYPE
-    keep_alive = b""
     forwarded: tuple[bytes, ...] = ()
 
     def __init__(self, form: ollama.Form = "chat") -> None:
         self.form: ollama.Form = form
         self.path = ollama.path_of(form)
+        self.keep_alive = ollama.KEEP_ALIVE[form]
         self.prompt_field = "messages" if form == "chat" else "prompt"
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:

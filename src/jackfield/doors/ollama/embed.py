@@ -1,4 +1,7 @@
-"""POST /api/embed and /api/embeddings, its older form: vectors from whatever slot makes them."""
+"""POST /api/embed and /api/embeddings, its older form: vectors from whatever slot makes them.
+
+A request without a text is about the model, as in answer.py.
+"""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -7,9 +10,10 @@ import msgspec
 
 from jackfield.core.contracts import Embeds
 from jackfield.core.requests import EmbedReply, EmbedRequest
-from jackfield.dialects import ollama_embeddings
+from jackfield.dialects import ollama, ollama_embeddings
 from jackfield.dialects.openai_chat import parse_fields
 from jackfield.doors.ollama.dialect import OllamaChat
+from jackfield.doors.ollama.resting import brought
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.errand import Done, Errand
@@ -41,7 +45,7 @@ class Embed:
         body = await client.body()
         fields = parse_fields(body)
         asked_for = model_of(fields)
-        request = ollama_embeddings.decode_embed_request(fields, form=self._form)
+        wish = ollama.load_wish(fields)
         call = Call(
             self._new_request_id(),
             self._dialect,
@@ -52,16 +56,23 @@ class Embed:
             at=self._now(),
             received_at=received_at,
         )
-        call.errand = self._errand(request, asked_for)
+        if wish is not None:
+            call.errand = self._loading(wish, asked_for)
+        else:
+            call.errand = self._errand(ollama_embeddings.decode_embed_request(fields, form=self._form))
         call.prompt_bytes = len(body)
         await self._pipeline.run(call, client)
 
-    def _errand(self, request: EmbedRequest, name: str) -> Errand:
+    def _errand(self, request: EmbedRequest) -> Errand:
         async def run(provider: Embeds, model: str | None) -> Done:
-            if not any(request.inputs):  # Ollama's clients ask so to have the model loaded
-                reply = EmbedReply((), model or name)
-            else:
-                reply = await provider.embed(msgspec.structs.replace(request, model=model))
+            reply = await provider.embed(msgspec.structs.replace(request, model=model))
             return Done(ollama_embeddings.encode_embed_reply(reply, form=self._form), reply.usage, reply.model)
+
+        return Errand("embeddings", Embeds, run)
+
+    def _loading(self, wish: ollama.LoadWish, name: str) -> Errand:
+        async def run(provider: Embeds, model: str | None) -> Done:
+            await brought(provider, wish, model)
+            return Done(ollama_embeddings.encode_embed_reply(EmbedReply((), model or name), form=self._form))
 
         return Errand("embeddings", Embeds, run)

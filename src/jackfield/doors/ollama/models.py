@@ -4,13 +4,12 @@ Lists the same names as the OpenAI door. Answers within the catalogue's deadline
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from jackfield.core.contracts import PassesThrough, RawCall
-from jackfield.core.errors import JackfieldError
+from jackfield.core.errors import JackfieldError, ModelNotFound
 from jackfield.dialects import ollama
 from jackfield.dialects.openai_chat import parse_fields
 from jackfield.doors.ollama.told import listed, running, shown
@@ -42,11 +41,11 @@ class Models:
         await _reply(client, {"models": [running(each, profiles.get(each.model.model)) for each in held]})
 
     async def show(self, client: Client) -> None:
-        """A source of this dialect tells it in its own words, others by what is known of them."""
+        """A source of this dialect tells it in its own words, others by what is known of them. Raises ModelNotFound."""
         fields = parse_fields(await client.body())
         name = named(fields)
         target = self._stock.targets(name)[0]
-        body = await _own_words(target, fields)
+        body = await self._own_words(target, fields)
         if body is not None:
             await client.reply(200, [JSON], body)
             return
@@ -55,28 +54,27 @@ class Models:
         entries = {entry.id: entry for entry in await self._catalogue.models()}
         await _reply(client, shown(entries.get(known_as) or entries.get(model or ""), target.binding))
 
+    async def _own_words(self, target: Target, fields: Fields) -> bytes | None:
+        """None where the source speaks something else, or does not say now."""
+        binding = target.binding
+        source, model = binding.pass_through, target.model or binding.model
+        if source is None or model is None or binding.dialect != ollama.NAME:
+            return None
+        try:
+            with self._stock.asking(binding):
+                async with asyncio.timeout(SHOW_WITHIN_S):
+                    return await _asked(source, RawCall(SHOW_PATH, _without_name(fields), model, stream=False))
+        except ModelNotFound:
+            raise
+        except (JackfieldError, TimeoutError):
+            return None
+
 
 def named(fields: Fields) -> str:
     """The model, which older clients call `name`. Raises BadRequest."""
     if "model" not in fields and "name" in fields:
         return model_of({"model": fields["name"]})
     return model_of(fields)
-
-
-async def _own_words(target: Target, fields: Fields) -> bytes | None:
-    """None where the source speaks something else, or does not say now."""
-    binding = target.binding
-    source, model = binding.pass_through, target.model or binding.model
-    if source is None or model is None or binding.dialect != ollama.NAME:
-        return None
-    binding.acquire()
-    try:
-        with suppress(JackfieldError, TimeoutError):
-            async with asyncio.timeout(SHOW_WITHIN_S):
-                return await _asked(source, RawCall(SHOW_PATH, _without_name(fields), model, stream=False))
-        return None
-    finally:
-        binding.release()
 
 
 async def _asked(source: PassesThrough, call: RawCall) -> bytes:

@@ -14,6 +14,8 @@ from jackfield.slots.slot import Binding
 
 _PARAMETERS = re.compile(r"\d+(\.\d+)?[KMBT]")
 UNKNOWN_TIME = written_time(0)
+FOREVER = "9999-12-31T23:59:59Z"
+"""Of a model that stays until it is unloaded: a time in the past would read as being on its way out."""
 ARCHITECTURE = "unknown"
 
 
@@ -50,7 +52,7 @@ def running(held: InMemory, profile: ModelProfile | None) -> dict[str, Any]:
     return {
         **entry,
         "size": model.size_bytes or entry["size"],
-        "expires_at": model.expires_at or UNKNOWN_TIME,
+        "expires_at": model.expires_at or FOREVER,
         "size_vram": model.gpu_bytes,
         "context_length": model.context_length or 0,
     }
