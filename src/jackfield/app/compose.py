@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jackfield.app.asgi import Root
 from jackfield.app.background import every
+from jackfield.app.batches import batch_engine
 from jackfield.app.entrances import entrances
 from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish, take_over
@@ -29,6 +30,7 @@ from jackfield.core.errors import SlotEmpty
 from jackfield.core.modes import OperatingMode
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.backend_figures import backend_figures
+from jackfield.gateway.batches.engine import BatchEngine
 from jackfield.gateway.inside import Inside
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
@@ -98,6 +100,7 @@ class House:
     ledger: LedgerRepository
     consents: ConsentRepository
     blocks: ProviderBlocks
+    batches: BatchEngine
     port: int
     started_at: float = field(default_factory=time.time)
     is_ready: bool = False
@@ -113,6 +116,7 @@ class House:
     async def furnish(self, *, demo: bool = False) -> None:
         """Plugs what the settings name, what runs on this machine, or the demo."""
         await furnish(self, demo=demo)
+        self.batches.start()
 
     async def take_over(self, loaded: Loaded) -> None:
         """Makes an edit of the settings effective, as far as it can be without a restart."""
@@ -238,11 +242,13 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             ledger=ledger,
             consents=consents,
             blocks=blocks,
+            batches=batch_engine(settings, database, registry),
             port=port,
         )
         _surround(house.pipeline, registry, settings)
         house.asgi = _root(house)
         stack.push_async_callback(house.asgi.aclose)
+        stack.push_async_callback(house.batches.aclose)
         await registry.restore()
         await stack.enter_async_context(backends.follow(registry))
         yield house

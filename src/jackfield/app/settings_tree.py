@@ -195,7 +195,7 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
     max_bytes: Annotated[int, Meta(ge=0, description="Room for all answers together, in bytes of memory.")] = 64 * 1024 * 1024
     max_answer_bytes: Annotated[int, Meta(ge=0, description="Longest answer that is kept, in bytes.")] = 1024 * 1024
-    ttl_s: Annotated[Seconds, Meta(description="Seconds after which an answer is forgotten.")] = 3600.0
+    ttl_s: Annotated[float, Meta(gt=0, description="Seconds after which an answer is forgotten.")] = 3600.0
     semantic_slot: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Slot that makes the vectors for answers by meaning, if any (pip install 'jackfield[semantic]')."),
@@ -209,7 +209,35 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: Annotated[
         int, Meta(ge=0, description="Room for responses that may be referred to again, in bytes of memory; 0 keeps none.")
     ] = 64 * 1024 * 1024
-    ttl_s: Annotated[Seconds, Meta(description="Seconds after which a response is forgotten.")] = 86_400.0
+    ttl_s: Annotated[float, Meta(gt=0, description="Seconds after which a response is forgotten.")] = 86_400.0
+
+
+class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that clients leave here, and that batches leave for them."""
+
+    max_file_bytes: Annotated[
+        int, Meta(ge=0, description="Largest file, in bytes; no upload is over server.max_body_bytes either.")
+    ] = 32 * 1024 * 1024
+    max_count: Annotated[int, Meta(ge=0, description="Number of files after which no further one is taken; 0 takes none.")] = (
+        1000
+    )
+    max_bytes: Annotated[int, Meta(ge=0, description="Bytes of all files together after which no further one is taken.")] = (
+        2 * 1024 * 1024 * 1024
+    )
+    ttl_s: Annotated[float, Meta(gt=0, description="Seconds after which a file is removed, where nothing else was said.")] = (
+        2_592_000.0
+    )
+
+
+class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Batches of requests that the gateway answers by itself."""
+
+    concurrency: Annotated[
+        int, Meta(ge=1, le=256, description="Lines of all batches asked at once; one while others wait for answers.")
+    ] = 4
+    retries: Annotated[int, Meta(ge=0, le=20, description="Tries after the first for a line whose failure may pass.")] = 2
+    max_requests: Annotated[int, Meta(ge=1, description="Requests in one batch.")] = 50_000
+    max_unfinished: Annotated[int, Meta(ge=0, description="Batches that are not over; a further one is turned away.")] = 100
 
 
 class HedgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -267,6 +295,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
     responses: ResponseSettings = ResponseSettings()
+    files: FileSettings = FileSettings()
+    batches: BatchSettings = BatchSettings()
     hedge: HedgeSettings = HedgeSettings()
     traces: TraceSettings = TraceSettings()
     money: MoneySettings = MoneySettings()

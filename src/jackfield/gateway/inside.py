@@ -81,7 +81,10 @@ class Inside:
 
 
 class InnerClient:
-    """A client in this process: never slow, never gone; whoever waits for it is simply cancelled."""
+    """A client in this process: never slow, never gone; whoever waits for it is simply cancelled.
+
+    `status` and `request_id` are those of its answer, 0 and None before there is one.
+    """
 
     method = "POST"
     path = ""
@@ -89,8 +92,11 @@ class InnerClient:
     is_gone = False
     is_late = False
 
-    def __init__(self, key_name: str = "") -> None:
+    def __init__(self, key_name: str = "", body: bytes = b"") -> None:
         self.key_name = key_name
+        self.status = 0
+        self.request_id: str | None = None
+        self._body = body
         self.headers: dict[bytes, bytes] = {}
         self.pieces: list[bytes] = []
         self.last_chunk = b""
@@ -98,8 +104,8 @@ class InnerClient:
         self.has_ended = False
 
     async def body(self) -> bytes:
-        """Nothing: the fields are in the call already."""
-        return b""
+        """What it was made with: nothing, where the fields are in the call already."""
+        return self._body
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         await self.start(status, headers)
@@ -107,6 +113,8 @@ class InnerClient:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.has_started = True
+        self.status = status
+        self.request_id = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), None)
 
     async def write(self, chunk: bytes) -> None:
         self.pieces.append(chunk)

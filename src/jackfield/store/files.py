@@ -60,6 +60,8 @@ class FileShelf:
         self._folder = folder
         self.bounds = bounds
         self._now = now
+        for left in folder.glob(f"file-*{_UNFINISHED}"):  # by a crash, half written
+            left.unlink(missing_ok=True)
 
     def take_in(self, key_name: str, filename: str, purpose: str, content: bytes, ttl_s: float | None = None) -> StoredFile:
         """A client's file, within the bounds. Raises BodyTooLarge, and BadRequest where there is no room."""
@@ -134,15 +136,10 @@ class FileShelf:
         return True
 
     def sweep(self) -> None:
-        """Removes what has expired, and what a crash left half written."""
+        """Removes what has expired."""
         expired = f"SELECT id FROM files WHERE expires_at <= ? AND id NOT IN ({_IN_USE})"  # noqa: S608 - constants
         for (id_,) in self._database.query(expired, (int(self._now()),)):
             self._drop(id_)
-
-    def sweep_unfinished(self) -> None:
-        """What a crash left half written. Only while nobody else writes."""
-        for left in self._folder.glob(f"file-*{_UNFINISHED}"):
-            left.unlink(missing_ok=True)
 
     def _drop(self, id_: str) -> None:
         with self._database.transaction() as connection:

@@ -79,7 +79,7 @@ def test_flags_go_over_environment_over_file_over_default(file: Path) -> None:
 
 def sample_text(type_: Any) -> tuple[str, Any]:
     """Text for a variable, and the value that it means."""
-    samples = ("burst", "json", "error", "true", "900", "0.25", "http://127.0.0.1:4318")
+    samples = ("burst", "json", "error", "true", "900", "0.25", "2", "http://127.0.0.1:4318")
     for text, plain in [*((text, text) for text in samples), ("{}", {})]:
         try:
             return text, msgspec.convert(plain, type_, strict=False)

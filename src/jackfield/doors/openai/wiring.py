@@ -11,16 +11,20 @@ from jackfield.dialects import (
     openai_responses,
     rerank,
 )
+from jackfield.dialects.batch_lines import CHAT_URL
 from jackfield.doors.openai.audio import Speech, Transcriptions
+from jackfield.doors.openai.batches import Batches
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.dialect import OpenAICompletions
 from jackfield.doors.openai.door import OpenAIDoor
 from jackfield.doors.openai.errands import Errands
+from jackfield.doors.openai.files import Files
 from jackfield.doors.openai.images import Edits, Generations
 from jackfield.doors.openai.models import Models
 from jackfield.doors.openai.responses import Responses
 from jackfield.doors.openai.responses_kept import Kept
 from jackfield.doors.openai.tasks import Embeddings, Moderations, Rerank
+from jackfield.gateway.batches.engine import BatchEngine
 from jackfield.gateway.door import Handler
 from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.pipeline import Pipeline
@@ -34,8 +38,9 @@ def openai_door(
     now: Callable[[], float],
     started_at: Callable[[], float],
     kept: KeptResponses,
+    engine: BatchEngine,
 ) -> OpenAIDoor:
-    """`now` and `started_at` are Unix seconds."""
+    """`now` and `started_at` are Unix seconds. The lines of `engine`'s batches are answered by this door's handlers."""
     errands = Errands(pipeline, new_request_id, now)
     posts: dict[str, Handler] = {
         openai_completions.PATH: ChatCompletions(pipeline, new_request_id, now, OpenAICompletions()),
@@ -49,9 +54,16 @@ def openai_door(
         openai_audio.TRANSCRIBE_PATH: Transcriptions(errands),
     }
     chat = ChatCompletions(pipeline, new_request_id, now)
+    batched = (openai_completions.PATH, openai_responses.PATH, openai_embeddings.PATH, openai_moderations.PATH)
+    engine.answer_by({CHAT_URL: chat, **{f"/v1/{path}": posts[path] for path in batched}}, OpenAIDoor.encode_error)
+    files, batches = Files(engine.shelf), Batches(engine)
     return OpenAIDoor(
         chat,
         Models(catalogue, started_at),
-        {path: {"POST": handler} for path, handler in posts.items()},
-        {"responses/": Kept(kept).find},
+        {
+            **{path: {"POST": handler} for path, handler in posts.items()},
+            "files": {"GET": files.list, "POST": files.upload},
+            "batches": {"GET": batches.list, "POST": batches.create},
+        },
+        {"responses/": Kept(kept).find, "files/": files.find, "batches/": batches.find},
     )
