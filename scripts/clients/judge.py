@@ -10,6 +10,7 @@ import collections
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -185,6 +186,7 @@ def main() -> int:
         return 0
     if unknown := sorted(set(chosen.names) - set(known)):
         parser.error(f"no client is called {', '.join(unknown)}; known are {', '.join(known)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     folder = Path(os.environ.get("JACKFIELD_CLIENTS", ROOT / ".cache/clients"))
     wanted = [known[name] for name in chosen.names or known]
     verdicts = asyncio.run(judge_all(wanted, Environments(folder), (lambda _: None) if chosen.json else show))

@@ -1,6 +1,6 @@
 """The `aider` command, asked once in an empty folder."""
 
-from checks import GATEWAY, KEY, MODEL, check, expect_said, program
+from checks import GATEWAY, KEY, MODEL, check, expect_answered, program
 
 QUIET = (
     *("--no-git", "--yes-always", "--no-auto-commits", "--no-check-update", "--no-show-model-warnings", "--no-pretty"),
@@ -23,9 +23,9 @@ def aider(*words):
 
 @check("plain")
 def plain():
-    expect_said(aider("--no-stream", "--message", "ping"))
+    expect_answered(aider("--no-stream", "--message", "ping"))
 
 
 @check("stream")
 def stream():
-    expect_said(aider("--message", "ping"))
+    expect_answered(aider("--message", "ping"))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from checks import GATEWAY, KEY, MODEL, check, expect_said, program
+from checks import GATEWAY, KEY, MODEL, check, expect_answered, program
 
 
 def cn(**model):
@@ -15,9 +15,9 @@ def cn(**model):
 
 @check("openai")
 def by_openai():
-    expect_said(cn(provider="openai", apiBase=f"{GATEWAY}/v1", apiKey=KEY))
+    expect_answered(cn(provider="openai", apiBase=f"{GATEWAY}/v1", apiKey=KEY))
 
 
 @check("anthropic")
 def by_anthropic():
-    expect_said(cn(provider="anthropic", apiBase=f"{GATEWAY}/v1", apiKey=KEY))
+    expect_answered(cn(provider="anthropic", apiBase=f"{GATEWAY}/v1", apiKey=KEY))

@@ -1,6 +1,6 @@
 """The google-genai package: content, counts, embeddings, models."""
 
-from checks import CITY, CITY_SCHEMA, COUNT, EMBED_MODEL, GATEWAY, IS_REAL, KEY, MODEL, WEATHER, check, expect, expect_pieces
+from checks import CITY, CITY_SCHEMA, COUNT, EMBED_MODEL, GATEWAY, KEY, MODEL, WEATHER, check, expect, expect_pieces
 from google import genai
 from google.genai import errors, types
 
@@ -43,11 +43,8 @@ def tools_streamed():
     expect((call.name, call.args), ("get_weather", CITY))
 
 
-@check("a tool called by the client itself")
+@check("a tool called by the client itself", if_real=True)  # the script would call it for ever
 def automatic():
-    if not IS_REAL:
-        return  # the script would call it for ever
-
     def get_weather(city: str) -> str:
         """Weather of a city"""
         return f"sunny in {city}"

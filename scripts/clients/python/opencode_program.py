@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from checks import GATEWAY, KEY, MODEL, check, expect_said, program
+from checks import GATEWAY, KEY, MODEL, check, expect_answered, program
 
 
 def opencode(package):
@@ -16,9 +16,9 @@ def opencode(package):
 
 @check("openai-compatible")
 def by_openai():
-    expect_said(opencode("@ai-sdk/openai-compatible"))
+    expect_answered(opencode("@ai-sdk/openai-compatible"))
 
 
 @check("anthropic")
 def by_anthropic():
-    expect_said(opencode("@ai-sdk/anthropic"))
+    expect_answered(opencode("@ai-sdk/anthropic"))

@@ -1,6 +1,6 @@
 """Qwen Code's `qwen` command, headless."""
 
-from checks import GATEWAY, KEY, MODEL, check, expect_said, program
+from checks import GATEWAY, KEY, MODEL, check, expect_answered, program
 
 
 @check("openai")
@@ -15,4 +15,4 @@ def by_openai():
         OPENAI_API_KEY=KEY,
         OPENAI_MODEL=MODEL,
     )
-    expect_said(said)
+    expect_answered(said)

@@ -3,8 +3,11 @@
 Clients read every one of these keys, so none may be missing.
 """
 
+import hashlib
 import re
 from typing import Any
+
+import msgspec
 
 from jackfield.core.profiles import ModelProfile
 from jackfield.dialects.ollama_reply import written_time
@@ -27,9 +30,15 @@ def listed(name: str, profile: ModelProfile | None) -> dict[str, Any]:
         "model": name,
         "modified_at": UNKNOWN_TIME,
         "size": size or 0,
-        "digest": "",
+        "digest": digest(name, profile),
         "details": details(profile),
     }
+
+
+def digest(name: str, profile: ModelProfile | None) -> str:
+    """Of no file, but it tells models apart: clients take those of one digest for one, and keep what they heard of it."""
+    known = msgspec.structs.replace(profile or ModelProfile(name), source=None)
+    return hashlib.sha256(msgspec.json.encode([name, known])).hexdigest()
 
 
 def details(profile: ModelProfile | None) -> dict[str, Any]:
