@@ -72,9 +72,6 @@ def _errors(problems: Collection[BatchProblem]) -> dict[str, Any] | None:
 
 def read_order(fields: Mapping[str, msgspec.Raw], endpoints: Collection[str]) -> BatchOrder:
     """The body of POST /v1/batches. Raises BadRequest naming the field."""
-    for name in fields:
-        if name not in _KNOWN:
-            raise BadRequest(f"{name[:80]} is no field of a batch: leave it out", param=name[:80])
     endpoint = _text(fields, "endpoint")
     if endpoint not in endpoints:
         raise BadRequest(f"endpoint must be one of {', '.join(endpoints)}, got {endpoint[:80]!r}", param="endpoint")
@@ -87,6 +84,11 @@ def read_order(fields: Mapping[str, msgspec.Raw], endpoints: Collection[str]) ->
         _metadata(fields),
         _output_ttl_s(fields),
     )
+
+
+def left_out(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
+    """What a body says that a batch has no place for."""
+    return tuple(name for name in fields if name not in _KNOWN)
 
 
 def _text(fields: Mapping[str, msgspec.Raw], name: str) -> str:

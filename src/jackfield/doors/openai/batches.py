@@ -5,11 +5,12 @@ from functools import partial
 import msgspec
 
 from jackfield.dialects.openai_chat import parse_fields
-from jackfield.doors.openai.batch_objects import batch_object, read_order
+from jackfield.doors.openai.batch_objects import batch_object, left_out, read_order
 from jackfield.gateway.batches.engine import BatchEngine
 from jackfield.gateway.client import Client, Headers
 from jackfield.gateway.door import Methods
 from jackfield.gateway.listing import page, parameters
+from jackfield.gateway.steps.relay import on_one_line
 
 JSON = (b"content-type", b"application/json")
 
@@ -19,9 +20,13 @@ class Batches:
         self._engine = engine
 
     async def create(self, client: Client) -> None:
-        order = read_order(parse_fields(await client.body()), self._engine.endpoints)
-        batch = await self._engine.create(client.key_name, order)
-        await client.reply(200, _json(), msgspec.json.encode(batch_object(batch)))
+        fields = parse_fields(await client.body())
+        batch = await self._engine.create(client.key_name, read_order(fields, self._engine.endpoints))
+        headers = _json()
+        if unknown := left_out(fields):
+            text = f"no field of a batch, left out: {', '.join(name[:80] for name in unknown[:20])}"
+            headers.append((b"x-jackfield-warnings", on_one_line(text)))
+        await client.reply(200, headers, msgspec.json.encode(batch_object(batch)))
 
     async def list(self, client: Client) -> None:
         batches = await self._engine.of_key(client.key_name)
