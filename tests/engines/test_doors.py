@@ -1,9 +1,11 @@
 """The doors of other dialects in front of a real llama-server: translated, and passed through where it speaks their dialect."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import ollama
 import pytest
 from anthropic import AsyncAnthropic
 from google import genai
@@ -132,3 +134,78 @@ async def test_a_prompt_that_does_not_fit_is_told_in_the_clients_words(gateway: 
         f"/v1beta/models/{TRANSLATED}:generateContent", json={"contents": [{"role": "user", "parts": [{"text": long}]}]}
     )
     assert (google.status_code, google.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+@pytest.fixture
+async def llamas(gateway: Gateway) -> AsyncIterator[ollama.AsyncClient]:
+    made = ollama.AsyncClient(host=gateway.url, timeout=30, trust_env=False)
+    yield made
+    await made.close()  # type: ignore[no-untyped-call]
+
+
+async def test_ollamas_client_asks_and_streams(llamas: ollama.AsyncClient) -> None:
+    options = {"temperature": 0, "num_predict": 60}
+    reply = await llamas.chat(TRANSLATED, [{"role": "user", "content": "ping"}], options=options)
+    assert (reply.message.content, reply.done, reply.done_reason) == ("pong", True, "stop")
+    chunks = [
+        chunk
+        async for chunk in await llamas.chat(TRANSLATED, [{"role": "user", "content": COUNT}], options=options, stream=True)
+    ]
+    assert "".join(chunk.message.content or "" for chunk in chunks) == COUNTED
+    assert len(chunks) > 2
+    assert (chunks[-1].prompt_eval_count or 0) > 0
+    assert (chunks[-1].eval_count or 0) > 1
+    written = await llamas.generate(TRANSLATED, COUNT, options=options)
+    assert written.response == COUNTED
+    assert (await llamas.show(TRANSLATED)).modelinfo
+    assert "tiny" in {model.model for model in (await llamas.list()).models}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+async def test_ollamas_client_calls_a_tool(llamas: ollama.AsyncClient, streamed: bool) -> None:
+    question = {"role": "user", "content": QUESTION}
+    asked: Any = {"model": TRANSLATED, "tools": [WEATHER_TOOL], "options": {"temperature": 0, "num_predict": 60}}
+    if streamed:
+        chunks = [chunk async for chunk in await llamas.chat(messages=[question], stream=True, **asked)]
+    else:
+        chunks = [await llamas.chat(messages=[question], **asked)]
+    (call,) = [call for chunk in chunks for call in chunk.message.tool_calls or ()]
+    assert (call.function.name, call.function.arguments) == ("get_weather", {"city": "Paris"})
+    turn = {"role": "assistant", "content": "", "tool_calls": [call.model_dump()]}
+    result = {"role": "tool", "tool_name": "get_weather", "content": "sunny"}
+    answer = await llamas.chat(messages=[question, turn, result], **asked)
+    assert "sunny" in (answer.message.content or "")
+
+
+async def test_ollamas_client_gets_the_form_it_asks_for(llamas: ollama.AsyncClient) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    reply = await llamas.chat(
+        TRANSLATED, [{"role": "user", "content": COUNT}], format=schema, options={"temperature": 0, "num_predict": 60}
+    )
+    assert isinstance(json.loads(reply.message.content or "")["n"], int)
+
+
+@pytest.mark.behaviour("HTTP-05", "HTTP-06", "DOOR-06")
+async def test_a_server_of_ollamas_api_is_passed_through_and_its_models_come_and_go(
+    gateway: Gateway, llamas: ollama.AsyncClient, lemonade: EngineServer
+) -> None:
+    await gateway.plug(2, "ollama", base_url=lemonade.root_url, model=lemonade.model)
+    options = {"temperature": 0}
+    chunks = [
+        chunk async for chunk in await llamas.chat("slot-2", [{"role": "user", "content": COUNT}], options=options, stream=True)
+    ]
+    assert "".join(chunk.message.content or "" for chunk in chunks) == COUNTED
+    assert [chunk.done for chunk in chunks].count(True) == 1
+    held = await gateway.http.post("/models/unload", json={"model": "slot-2"})
+    assert (held.status_code, (await gateway.http.get("/models/loaded")).json()["data"]) == (200, [])
+    assert (await llamas.ps()).models == []
+    assert (await gateway.http.post("/models/load", json={"model": "tiny-llm"})).json()["slot"] == 2
+    (entry,) = (await gateway.http.get("/models/loaded")).json()["data"]
+    assert (entry["slot"], entry["provider"], entry["model"]) == (2, "ollama", "tiny-llm:latest")
+    assert [model.model for model in (await llamas.ps()).models] == ["tiny-llm:latest"]
+    assert (await llamas.show("slot-2")).capabilities
+    refused = await gateway.http.post("/models/load", json={"model": "slot-2", "hardware": "cpu"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "hardware")
+    assert (await gateway.http.post("/models/load", json={"model": "ollama/nope"})).status_code == 404
+    assert (await gateway.http.post("/models/unload", json={"model": "tiny-llm"})).status_code == 200
+    assert (await gateway.http.get("/models/loaded")).json()["data"] == []
