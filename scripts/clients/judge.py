@@ -80,7 +80,7 @@ def gateway(folder: Path) -> Iterator[tuple[Up, list[Source]]]:
             chat = servers.enter_context(llama_server(folder, "-c", "65536", "-np", "1", "--jinja"))
             (folder / "embed").mkdir()
             embed = servers.enter_context(llama_server(folder / "embed", "--embeddings", model=EMBED_MODEL, alias="tiny-embed"))
-            slots[1] = {"provider": "llama-server", "config": {"base_url": chat.base_url}}
+            slots[1] = {"provider": "llama-server", "config": {"base_url": chat.base_url, "max_tokens": 200}}
             slots[2] = {"provider": "llama-server", "config": {"base_url": embed.base_url}, "role": "embed"}
             sources.append(LLAMA)
         settings = {"discovery": {"enabled": False}, "plugins": False, "slots": slots}

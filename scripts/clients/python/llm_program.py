@@ -18,7 +18,8 @@ ENTRY = {
 (HOME / "keys.json").write_text(json.dumps({"gateway": KEY}), encoding="utf-8")
 
 
-WEATHER_TOOL = ("--functions", "def get_weather(city: str) -> str:\n    return 'sunny'")
+CODE = 'def get_weather(city: str) -> str:\n    "Weather of a city"\n    return "sunny"'
+WEATHER_TOOL = ("--functions", CODE)
 
 
 def llm(*words):

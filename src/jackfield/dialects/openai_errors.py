@@ -1,7 +1,7 @@
 """Errors of OpenAI-style APIs: a status and a body to a core error, and a core error to the wire.
 
-The status decides; words are read only where one status means several things (400, 403, 404, 413, 422, 429). Knows many
-servers' ways to write an error, and no server by name. What upstream said is kept, shortened and redacted.
+The status decides; words are read only where one status means several things (400, 403, 404, 413, 422, 429, 500). Knows
+many servers' ways to write an error, and no server by name. What upstream said is kept, shortened and redacted.
 """
 
 import html
@@ -76,6 +76,8 @@ _SOON = re.compile(r"rate_limit_exceeded|(?:try again|retry) (?:in|after)\b", re
 _RATE = re.compile(r"rate[_ ]limit|too many requests", re.IGNORECASE)
 _BUSY = re.compile(r"overloaded|server_busy|at capacity|loading model", re.IGNORECASE)
 _LOADING = re.compile(r"loading model|model.{0,80}\bloading\b", re.IGNORECASE)
+# llama.cpp answers 500 for tools and messages that it cannot read; asked again, it says the same.
+_UNREADABLE = re.compile(r"failed to parse (?:tools|messages)\b", re.IGNORECASE)
 _REQUEST = re.compile(r"invalid_request|bad ?request|validation_error", re.IGNORECASE)
 
 _HINTS: dict[type[JackfieldError], str] = {
@@ -196,6 +198,8 @@ def _class_of(status: int, words: str) -> type[JackfieldError]:
             return ContentRefused
         case 501:
             return NotSupported
+        case 500 if _UNREADABLE.search(words):
+            return BadRequest
     if status < 400 or status == 405:
         return Upstream
     return Unavailable if status >= 500 else BadRequest

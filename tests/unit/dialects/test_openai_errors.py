@@ -77,6 +77,8 @@ def test_the_status_decides(status: int, expected: type[JackfieldError], content
         (400, body("x", 400, "exceed_context_size_error"), ContextOverflow),
         (413, body("the input exceeds the context window"), ContextOverflow),
         (422, body("prompt is too long: 9 tokens"), ContextOverflow),
+        (500, body("Failed to parse tools: type must be string, but is null; tools = []"), BadRequest),
+        (500, body("Failed to parse input at pos 3"), Unavailable),
         (400, body("API key not valid. Please pass a valid API key."), AuthFailed),
         (400, body("x", "insufficient_quota"), BudgetSpent),
         (403, body("Insufficient balance"), BudgetSpent),
