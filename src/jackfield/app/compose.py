@@ -21,6 +21,7 @@ from jackfield.app.facts import status_facts
 from jackfield.app.furnish import furnish, take_over
 from jackfield.app.loading import Loading, stock_of
 from jackfield.app.mounts import CONTROL, MCP, ASGIApp, Mount
+from jackfield.app.openapi.document import OpenAPIDocument
 from jackfield.app.provider_blocks import ProviderBlocks
 from jackfield.app.settings import Loaded, Settings, as_plain
 from jackfield.app.settings_providers import installed, ports_left_alone
@@ -28,6 +29,7 @@ from jackfield.app.status import Status
 from jackfield.app.tracing import traces_of
 from jackfield.core.errors import SlotEmpty
 from jackfield.core.modes import OperatingMode
+from jackfield.doors.mcp.errors import encode_error as encode_mcp_error
 from jackfield.doors.openai.dialect import OpenAIChat
 from jackfield.gateway.backend_figures import backend_figures
 from jackfield.gateway.batches.engine import BatchEngine
@@ -342,8 +344,8 @@ def _root(house: House) -> Root:
     return Root(
         admission,
         entrances(house, stock),
-        {**status.routes, **Loading(stock).routes},
-        [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house))],
+        {**status.routes, **Loading(stock).routes, **OpenAPIDocument().routes},
+        [Mount(CONTROL, lambda: _control(house)), Mount(MCP, lambda: _mcp(house), encode_mcp_error)],
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,
         build_websocket=(lambda: _websocket(house, admission)) if server.websocket else None,
