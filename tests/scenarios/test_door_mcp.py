@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mcp.shared.exceptions import MCPError
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from mcp_talk import BOTH, REVISIONS, Person, client_of, refuse, tell
 from running_gateway import Gateway, running_gateway
+from source_tree import REPOSITORY
 
 FAR: dict[str, Any] = {"command": ["/bin/cat"], "hosts": ["far.example:443"]}
 """A program of this machine that says that it sends prompts elsewhere."""
@@ -59,6 +61,12 @@ async def test_the_tools_are_there_under_their_names_with_their_parameters(gatew
     described = {tool.name: tool.description or "" for tool in tools}
     for alias in ("forward", "generate", "embed_text"):
         assert described[alias].startswith("The older name")
+
+
+def test_the_docs_tell_of_every_tool_and_its_parameters() -> None:
+    _, _, told = (REPOSITORY / "docs" / "doors.md").read_text(encoding="utf-8").partition("| Tool | Parameters |")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", told, re.MULTILINE)
+    assert {name: re.findall(r"\w+", parameters) for name, parameters in rows} == TOOLS
 
 
 @pytest.mark.behaviour("MCP-09")
