@@ -15,6 +15,9 @@ import pytest
 from jackfield.core import contracts
 from jackfield.core.contracts import PROVIDER_KINDS, Provider
 from jackfield.core.errors import BadRequest, JackfieldError, NotSupported
+from jackfield.core.events import fold
+from jackfield.core.messages import text_message
+from jackfield.core.requests import ChatRequest
 from jackfield.providers.registry import load_registrar
 from jackfield.slots.adapter import InferenceProviderAdapter
 from jackfield.slots.handle import SlotAdapter
@@ -135,6 +138,25 @@ async def test_a_wrong_config_and_an_absent_source_are_told(id_: str, stand: Sta
         await adapter.forward("ping", timeout=5)
     assert away.value.provider == id_
     assert isinstance(away.value, NotSupported) == (id_ in NO_CHAT)
+
+
+@pytest.mark.behaviour("ADPT-33")
+@pytest.mark.parametrize("id_", [id_ for id_ in IDS if id_ not in {*NO_CHAT, *NO_PLACE, "scripted"}])
+async def test_a_failure_is_told_with_a_remedy_and_is_in_the_log(
+    id_: str, stand: Stand, tools: FakeTools, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert stand.go_away is not None
+    provider = REGISTRAR.get(id_).create(await stand.go_away(), tools)
+    assert isinstance(provider, Provider)
+    with caplog.at_level("INFO", "jackfield.providers"), pytest.raises(JackfieldError) as away:
+        async with provider.open(ChatRequest((text_message("user", "ping"),), model=None)) as events:
+            await fold(events)
+    await provider.aclose()
+    assert str(away.value).startswith(away.value.provider or "?")
+    assert any(mark in away.value.message for mark in (";", ": ", "(")), f"no remedy in: {away.value}"
+    logged = [record for record in caplog.records if hasattr(record, "operation")]
+    assert logged, "it is not in the log"
+    assert {"provider", "model", "operation"} <= set(vars(logged[-1]))
 
 
 @pytest.mark.behaviour("TEST-09")

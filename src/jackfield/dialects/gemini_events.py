@@ -5,7 +5,7 @@ Knows candidates, their parts and how an answer ends. Pictures and parts that no
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -28,6 +28,7 @@ from jackfield.dialects.gemini_logprobs import read_logprobs
 from jackfield.dialects.gemini_names import signed
 from jackfield.dialects.gemini_usage import read_usage
 from jackfield.dialects.json_value import Object, present, rest
+from jackfield.dialects.open_parts import OpenParts
 
 _encode = msgspec.json.Encoder().encode
 _ANSWER_FIELDS = ("candidates", "usageMetadata", "modelVersion", "responseId", "createTime", "error")
@@ -57,7 +58,6 @@ _BROKEN = frozenset(
         "MALFORMED_RESPONSE",
     )
 )
-_Kind = Literal["text", "reasoning"]
 
 
 def read_reason(value: Any, told: Any = None, *, called: bool, provider: str = "") -> tuple[FinishReason, str | None]:
@@ -79,9 +79,8 @@ class AnswerReader:
         self._model = model
         self._is_started = False
         self._id = ""
-        self._parts = 0
+        self._parts = OpenParts()
         self._calls = 0
-        self._open: tuple[int, _Kind] | None = None
         self._reason: Any = None
         self._usage: Usage | None = None
         self._logprobs: tuple[Any, ...] = ()
@@ -109,8 +108,8 @@ class AnswerReader:
             raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
         events: list[Event] = []
         if self._logprobs:
-            self._say("text", "", events)
-        self._close(events)
+            self._say("", events)
+        self._parts.close(events)
         if self._usage is not None:
             events.append(UsageReported(self._usage))
         reason, raw = read_reason(self._reason, called=self._calls > 0, provider=self._provider)
@@ -160,41 +159,25 @@ class AnswerReader:
         extra = signed(signature)
         if is_thought:
             if text or extra:
-                index = self._part("reasoning", {}, events)
+                index = self._parts.grow("reasoning", events)
                 events.append(ReasoningDelta(index, text, signature if extra else None))
         elif extra:
-            self._close(events)
-            self._say("text", text, events, extra)
+            self._parts.close(events)
+            self._say(text, events, extra)
         elif text:
-            self._say("text", text, events)
+            self._say(text, events)
         if extra:
-            self._close(events)
+            self._parts.close(events)
 
-    def _part(self, kind: _Kind, extra: Object, events: list[Event]) -> int:
-        if self._open is not None and self._open[1] == kind:
-            return self._open[0]
-        self._close(events)
-        self._open = (self._parts, kind)
-        events.append(PartStarted(self._parts, kind, extra=extra))
-        self._parts += 1
-        return self._open[0]
-
-    def _close(self, events: list[Event]) -> None:
-        if self._open is not None:
-            events.append(PartEnded(self._open[0]))
-            self._open = None
-
-    def _say(self, kind: _Kind, text: str, events: list[Event], extra: Object | None = None) -> None:
-        index = self._part(kind, extra or {}, events)
+    def _say(self, text: str, events: list[Event], extra: Object | None = None) -> None:
+        index = self._parts.grow("text", events, extra)
         events.append(TextDelta(index, text, self._logprobs))
         self._logprobs = ()
 
     def _call(self, call: Object, extra: Object, events: list[Event]) -> None:
-        self._close(events)
         id_, name, args = call.get("id"), call.get("name"), call.get("args")
         made = f"call_{self._id}_{self._calls}" if self._id else f"call_{self._calls}"
-        index = self._parts
-        self._parts += 1
+        index = self._parts.take(events)
         self._calls += 1
         events += [
             PartStarted(index, "tool_call", id_ if isinstance(id_, str) and id_ else made, str(name or ""), extra),

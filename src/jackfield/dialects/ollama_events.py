@@ -5,7 +5,7 @@ extra. A tool call that cannot be read is repaired, or the answer is refused: se
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -27,6 +27,7 @@ from jackfield.dialects.json_value import Object, present, rest
 from jackfield.dialects.ollama_errors import in_band_error, unreadable_call
 from jackfield.dialects.ollama_turns import readable_arguments
 from jackfield.dialects.ollama_usage import USAGE_FIELDS, read_usage
+from jackfield.dialects.open_parts import OpenParts
 
 _encode = msgspec.json.Encoder().encode
 _SAID = ("response", "thinking", "tool_calls")
@@ -34,7 +35,6 @@ _ANSWER_FIELDS = ("model", "created_at", "message", *_SAID, "done", "done_reason
 _MESSAGE_FIELDS = ("role", "content", "thinking", "tool_calls")
 _CALL_FIELDS = ("id", "type", "function")
 _REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
-_Kind = Literal["text", "reasoning"]
 
 
 class AnswerReader:
@@ -48,9 +48,8 @@ class AnswerReader:
         self._model = model
         self._is_started = False
         self._created = 0
-        self._parts = 0
+        self._parts = OpenParts()
         self._calls = 0
-        self._open: tuple[int, _Kind] | None = None
         self._is_done = False
         self._reason = ""
         self._usage: Usage | None = None
@@ -77,7 +76,7 @@ class AnswerReader:
         if not self._is_done:
             raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
         events: list[Event] = []
-        self._close(events)
+        self._parts.close(events)
         if self._usage is not None:
             events.append(UsageReported(self._usage))
         reason = _REASONS.get(self._reason or "stop", "other")
@@ -102,39 +101,25 @@ class AnswerReader:
         thinking, calls = said.get("thinking"), said.get("tool_calls")
         logprobs = value.get("logprobs")
         if isinstance(thinking, str) and thinking:
-            events.append(ReasoningDelta(self._part("reasoning", events), thinking))
+            events.append(ReasoningDelta(self._parts.grow("reasoning", events), thinking))
         if isinstance(text, str) and (text or logprobs):
-            events.append(TextDelta(self._part("text", events), text, tuple(logprobs) if isinstance(logprobs, list) else ()))
+            events.append(
+                TextDelta(self._parts.grow("text", events), text, tuple(logprobs) if isinstance(logprobs, list) else ())
+            )
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
                 self._call(call, events)
         if said is message:
             self._message |= present(rest(said, _MESSAGE_FIELDS))
 
-    def _part(self, kind: _Kind, events: list[Event]) -> int:
-        if self._open is not None and self._open[1] == kind:
-            return self._open[0]
-        self._close(events)
-        self._open = (self._parts, kind)
-        events.append(PartStarted(self._parts, kind))
-        self._parts += 1
-        return self._open[0]
-
-    def _close(self, events: list[Event]) -> None:
-        if self._open is not None:
-            events.append(PartEnded(self._open[0]))
-            self._open = None
-
     def _call(self, call: Object, events: list[Event]) -> None:
-        self._close(events)
         function = call["function"] if isinstance(call.get("function"), dict) else {}
         name, arguments = self._called(function)
         extra = rest(call, _CALL_FIELDS, {"function": rest(function, ("index", "name", "arguments"))})
         id_ = call.get("id")
         # Older servers give no ids: the answer's time keeps those of one conversation apart.
         made = f"call_{self._created:x}_{self._calls}" if self._created else f"call_{self._calls}"
-        index = self._parts
-        self._parts += 1
+        index = self._parts.take(events)
         self._calls += 1
         events += [
             PartStarted(index, "tool_call", id_ if isinstance(id_, str) and id_ else made, name, extra),

@@ -29,6 +29,7 @@ from jackfield.core.usage import Usage
 from jackfield.dialects import sse
 from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object, present, rest, with_extra
+from jackfield.dialects.open_parts import OpenParts
 from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
 from jackfield.dialects.openai_chat_reply import (
     WIRE_REASONING_FIELD,
@@ -95,8 +96,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         self._is_started = False
         self._is_ended = False
         self._id = ""
-        self._parts = 0
-        self._open: tuple[int, TextKind] | None = None
+        self._parts = OpenParts()
         self._calls: list[_Call] = []
         self._call_at: dict[int, _Call] = {}
         self._finish_reason: Any = None
@@ -184,7 +184,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         read, reasoning, signature = read_reasoning(delta, self._reasoning_field)
         texts, thoughts, unknown = read_content(delta.get("content"))
         if reasoning or thoughts or signature is not None:
-            index = self._part("reasoning", events)
+            index = self._parts.grow("reasoning", events)
             events.append(ReasoningDelta(index, reasoning or thoughts, signature))
         for text in texts:
             self._say("text", text, events)
@@ -200,22 +200,8 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         if unknown:
             merge_delta(self._message_extra, {"content_parts": unknown})
 
-    def _part(self, kind: TextKind, events: list[Event]) -> int:
-        if self._open is not None and self._open[1] == kind:
-            return self._open[0]
-        self._close(events)
-        self._open = (self._parts, kind)
-        events.append(PartStarted(self._parts, kind))
-        self._parts += 1
-        return self._open[0]
-
-    def _close(self, events: list[Event]) -> None:
-        if self._open is not None:
-            events.append(PartEnded(self._open[0]))
-            self._open = None
-
     def _say(self, kind: TextKind, text: str, events: list[Event]) -> None:
-        index = self._part(kind, events)
+        index = self._parts.grow(kind, events)
         events.append(TextDelta(index, text, self._logprobs))
         self._logprobs = ()
 
@@ -250,9 +236,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         return call
 
     def _open_call(self, call: _Call, events: list[Event]) -> None:
-        self._close(events)
-        call.part = self._parts
-        self._parts += 1
+        call.part = self._parts.take(events)
         events.append(PartStarted(call.part, "tool_call", call.id, call.name, call.extra))
         if call.held:
             events.append(ToolCallDelta(call.part, call.held))
@@ -266,7 +250,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
                 self._open_call(call, events)
         if self._logprobs:
             self._say("text", "", events)
-        self._close(events)
+        self._parts.close(events)
         events += [PartEnded(call.part) for call in self._calls if call.part is not None]
         if self._usage is not None:
             events.append(UsageReported(self._usage))

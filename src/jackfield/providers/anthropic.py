@@ -37,11 +37,13 @@ from jackfield.providers import anthropic_batches
 from jackfield.providers.anthropic_models import ListedModel, ModelPage, manners_of, profile_of, quirks_of, read_page
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, root_of
 from jackfield.providers.http_json import path_part, read_reply
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.model_facts import corrected
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
@@ -289,9 +291,7 @@ class Anthropic(TellsQuota):
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts before what the source lists."""
-        said = {"vision": self._config.vision, "context_length": self._config.max_context}
-        known = {name: value for name, value in said.items() if value is not None}
-        return msgspec.structs.replace(profile, **known) if known else profile
+        return corrected(profile, vision=self._config.vision, context_length=self._config.max_context)
 
 
 def _own_headers(config: AnthropicConfig) -> dict[str, str]:

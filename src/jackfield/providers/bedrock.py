@@ -34,11 +34,12 @@ from jackfield.dialects import bedrock_converse
 from jackfield.providers.bedrock_models import decode_count, decode_models, decode_profiles
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
-from jackfield.providers.model_facts import completed, documented
+from jackfield.providers.model_facts import completed, corrected, documented
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.refusal import read_refusal
 from jackfield.providers.regions import Region, Regions, Sign
@@ -244,8 +245,7 @@ class Bedrock:
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts before what the source lists, and that before what is published."""
         profile = completed(profile, documented(self.card.id, profile.id))
-        said = {name: value for name, value in self._said.items() if value is not None}
-        return msgspec.structs.replace(profile, **said) if said else profile
+        return corrected(profile, **self._said)
 
 
 def _path(model: str) -> str:

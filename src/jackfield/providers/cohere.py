@@ -33,11 +33,13 @@ from jackfield.dialects import cohere_chat
 from jackfield.providers import cohere_calls as calls
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, root_of
 from jackfield.providers.http_json import read_reply
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.model_facts import corrected
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
@@ -193,9 +195,7 @@ class Cohere(TellsQuota):
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts before what the source lists."""
-        said = {"vision": self._config.vision, "context_length": self._config.max_context}
-        known = {name: value for name, value in said.items() if value is not None}
-        return msgspec.structs.replace(profile, **known) if known else profile
+        return corrected(profile, vision=self._config.vision, context_length=self._config.max_context)
 
 
 def _check(input_type: str) -> None:

@@ -7,7 +7,7 @@ shell. How a program is called and read is data (commands.toml); what it is call
 import fnmatch
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from time import perf_counter
 from typing import Any, ClassVar, Self
 
@@ -23,7 +23,7 @@ from jackfield.core.contracts import (
     ProviderType,
 )
 from jackfield.core.errors import BadRequest, JackfieldError, NotSupported, Unavailable
-from jackfield.core.events import Event, Started
+from jackfield.core.events import Event
 from jackfield.core.messages import AudioPart, FilePart, ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest, Generation
@@ -32,6 +32,8 @@ from jackfield.providers.command_process import Run, running
 from jackfield.providers.command_rows import CommandRow, command_rows
 from jackfield.providers.config import read_config
 from jackfield.providers.fit import check_fit
+from jackfield.providers.left_out import with_warnings
+from jackfield.providers.remedies import failed
 
 OWN_COMMAND = "command-line"
 ALWAYS_GIVEN = (
@@ -109,36 +111,47 @@ class CommandLine:
         system, prompt = asked_of(request, self.card.id)
         if system is not None and not self._row.takes("system"):
             system, prompt = None, f"{system}\n\n{prompt}"
-        argv = self._argv(model, system, prompt)
         stdin = prompt.encode(errors="replace") if self._row.prompt == "stdin" else b""
         warnings = not_passed_on(request.generation, "the program")
+        async with AsyncExitStack() as stack:
+            try:
+                run = await stack.enter_async_context(self._running(self._argv(model, system, prompt), stdin))
+            except JackfieldError as error:
+                raise self._failed(error, model) from error.__cause__
+            async with aclosing(self._events(run, model or self._row.program, warnings)) as events:
+                yield events
+
+    @asynccontextmanager
+    async def _running(self, argv: list[str], stdin: bytes) -> AsyncIterator[Run]:
         self._check_gate()
-        try:
-            async with running(
-                argv,
-                stdin,
-                environ=self._environ,
-                idle_s=self._config.idle_timeout,
-                total_s=self._config.timeout,
-                folder=self._config.folder,
-            ) as run:
-                events = self._events(run, model or self._row.program, warnings)
-                try:
-                    yield events
-                finally:
-                    await events.aclose()
-        except JackfieldError as error:
-            error.provider = error.provider or self.card.id
-            raise
+        config = self._config
+        async with running(
+            argv,
+            stdin,
+            environ=self._environ,
+            idle_s=config.idle_timeout,
+            total_s=config.timeout,
+            folder=config.folder,
+        ) as run:
+            yield run
+
+    def _failed(self, error: JackfieldError, model: str | None) -> JackfieldError:
+        return failed(error, self.card, "chat", model or self._row.program)
 
     async def _events(self, run: Run, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
+        try:
+            async with aclosing(self._told(run, model, warnings)) as events:
+                async for event in events:
+                    yield event
+        except JackfieldError as error:
+            raise self._failed(error, model) from error.__cause__
+
+    async def _told(self, run: Run, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
         output = LineOutput(self._row.lines, model, self.card.id) if self._row.lines else TextOutput(model)
         pieces = run.lines() if self._row.lines else run.chunks()
         async for piece in pieces:
             for event in output.feed(piece):
-                if warnings and isinstance(event, Started):
-                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                yield event
+                yield with_warnings(event, warnings)
         await run.check()
         for event in output.finish():
             yield event

@@ -4,11 +4,12 @@ are rows.
 Knows the calls and their order; what bodies look like is in dialects/completion.py.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from secrets import token_hex
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
@@ -25,20 +26,36 @@ from jackfield.core.contracts import (
     RawReply,
 )
 from jackfield.core.errors import BadRequest, JackfieldError, Malformed
-from jackfield.core.events import Event, Finished
+from jackfield.core.events import ChatReply, Event, Finished
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest
 from jackfield.dialects import completion
 from jackfield.dialects.prompt_text import TEMPLATES, as_prompt
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Decoder, Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.http_json import decoded, read_reply
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.refusal import read_refusal
 
 CAPABILITIES = Capabilities(tools=False, vision=False, json_mode=False, system_messages=True)
+Events = AsyncIterator[Event]
+Answer = AbstractAsyncContextManager[Events]
+
+
+class Words(NamedTuple):
+    """How an engine's answers are read: whole ones, and streams with a fresh decoder each."""
+
+    whole: Callable[..., ChatReply]
+    stream: Callable[[str, str], Decoder]
+
+
+KOBOLD = Words(completion.decode_kobold, completion.KoboldStream)
+TGI = Words(completion.decode_tgi, completion.TgiStream)
+LLAMA = Words(completion.decode_llama, completion.LlamaStream)
 
 
 class CompletionConfig(HttpConfig, frozen=True, kw_only=True):
@@ -47,7 +64,7 @@ class CompletionConfig(HttpConfig, frozen=True, kw_only=True):
     template: str = "alpaca"
 
 
-class _CompletionServer:
+class _CompletionServer(ABC):
     """What all have in common: one prompt, a stream of words, a model that the server was started with."""
 
     card: ClassVar[ProviderCard]
@@ -76,7 +93,7 @@ class _CompletionServer:
             raise
 
     @asynccontextmanager
-    async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+    async def open(self, request: ChatRequest) -> AsyncIterator[Events]:
         """The answer as events; upstream streams only if `request.stream` is set, with the same events either way."""
         model = request.model or self._config.model or self._listed or self.card.id
         check_fit(request, model, self.card.id, self.capabilities, None)
@@ -86,8 +103,17 @@ class _CompletionServer:
         async with self._asked(asked, model) as events:
             yield events
 
-    def _asked(self, request: ChatRequest, model: str) -> Any:
-        """Whatever the engine wants to be asked."""
+    @abstractmethod
+    def _asked(self, request: ChatRequest, model: str) -> Answer:
+        """The call that the engine answers with words."""
+
+    @asynccontextmanager
+    async def _answered(self, path: str, encoded: tuple[bytes, list[str]], words: Words, model: str) -> AsyncIterator[Events]:
+        body, warnings = encoded
+        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
+        reading = Reading(partial(words.whole, provider=self.card.id, model=model), partial(words.stream, self.card.id, model))
+        async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
+            yield events
 
     async def probe(self) -> ProbeResult:
         """Asks what model it has, never for words."""
@@ -99,21 +125,24 @@ class _CompletionServer:
         self._listed = profile.id
         return (profile,)
 
+    @abstractmethod
     async def _profile(self) -> ModelProfile:
         """What it tells of its model."""
-        return ModelProfile(self.card.id)
 
     async def aclose(self) -> None:
         """The connections belong to the shared client, which outlives a slot."""
         await self._source.aclose()
 
     async def _json(self, path: str, operation: str) -> dict[str, Any]:
-        reply = await self._source.get(path, operation=operation)
-        try:
-            said = msgspec.json.decode(await reply.read())
-        except msgspec.DecodeError:
-            raise self._source.failed(Malformed("its answer is not JSON"), operation, None) from None
-        return said if isinstance(said, dict) else {}
+        return await self._read(await self._source.get(path, operation=operation), operation)
+
+    async def _of_prompt(self, request: ChatRequest, path: str, field: str) -> dict[str, Any]:
+        """What a call tells of the prompt that the request becomes."""
+        prompt, _ = as_prompt(request.messages, self._config.template)
+        return await self._read(await self._source.post(path, msgspec.json.encode({field: prompt}), model=None), path)
+
+    async def _read(self, reply: RawReply, operation: str) -> dict[str, Any]:
+        return await read_reply(self._source, reply, partial(decoded, kind=dict[str, Any], what="its answer"), operation, None)
 
     @classmethod
     async def _refusal(cls, reply: RawReply) -> JackfieldError:
@@ -151,18 +180,13 @@ class Kobold(_CompletionServer):
     )
 
     @asynccontextmanager
-    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
+    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[Events]:
         key = f"jackfield{token_hex(4)}"
-        body, warnings = completion.encode_kobold(request, self._config.template, key)
-        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
+        encoded = completion.encode_kobold(request, self._config.template, key)
         path = "api/extra/generate/stream" if request.stream else "api/v1/generate"
-        reading = Reading(
-            partial(completion.decode_kobold, provider=self.card.id, model=model),
-            partial(completion.KoboldStream, self.card.id, model),
-        )
         whole = _Whole()
         try:
-            async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
+            async with self._answered(path, encoded, KOBOLD, model) as events:
                 yield whole.read(events)
         finally:
             if not whole.is_read:
@@ -185,10 +209,7 @@ class Kobold(_CompletionServer):
         )
 
     async def count_tokens(self, request: ChatRequest) -> int:
-        prompt, _ = as_prompt(request.messages, self._config.template)
-        reply = await self._source.post("api/extra/tokencount", msgspec.json.encode({"prompt": prompt}), model=None)
-        said = msgspec.json.decode(await reply.read())
-        value = said.get("value") if isinstance(said, dict) else None
+        value = (await self._of_prompt(request, "api/extra/tokencount", "prompt")).get("value")
         if not isinstance(value, int):
             raise Malformed("the token count has no value", provider=self.card.id)
         return value
@@ -212,17 +233,9 @@ class TgiNative(_CompletionServer):
         config_aliases=dict(KEY_ALIASES),
     )
 
-    @asynccontextmanager
-    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
-        body, warnings = completion.encode_tgi(request, self._config.template)
-        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
-        reading = Reading(
-            partial(completion.decode_tgi, provider=self.card.id, model=model),
-            partial(completion.TgiStream, self.card.id, model),
-        )
+    def _asked(self, request: ChatRequest, model: str) -> Answer:
         path = "generate_stream" if request.stream else "generate"
-        async with chat_events(self._source, path, body, reading, model=model, warnings=warnings) as events:
-            yield events
+        return self._answered(path, completion.encode_tgi(request, self._config.template), TGI, model)
 
     async def _profile(self) -> ModelProfile:
         said = await self._json("info", "list models")
@@ -252,16 +265,8 @@ class LlamaServerNative(_CompletionServer):
         config_aliases=dict(KEY_ALIASES),
     )
 
-    @asynccontextmanager
-    async def _asked(self, request: ChatRequest, model: str) -> AsyncIterator[AsyncIterator[Event]]:
-        body, warnings = completion.encode_llama(request, self._config.template)
-        told(warnings, provider=self.card.id, model=model, strict=self._config.strict)
-        reading = Reading(
-            partial(completion.decode_llama, provider=self.card.id, model=model),
-            partial(completion.LlamaStream, self.card.id, model),
-        )
-        async with chat_events(self._source, "completion", body, reading, model=model, warnings=warnings) as events:
-            yield events
+    def _asked(self, request: ChatRequest, model: str) -> Answer:
+        return self._answered("completion", completion.encode_llama(request, self._config.template), LLAMA, model)
 
     async def _profile(self) -> ModelProfile:
         await self._json("health", "look whether it has loaded its model")
@@ -276,10 +281,7 @@ class LlamaServerNative(_CompletionServer):
         )
 
     async def count_tokens(self, request: ChatRequest) -> int:
-        prompt, _ = as_prompt(request.messages, self._config.template)
-        reply = await self._source.post("tokenize", msgspec.json.encode({"content": prompt}), model=None)
-        said = msgspec.json.decode(await reply.read())
-        tokens = said.get("tokens") if isinstance(said, dict) else None
+        tokens = (await self._of_prompt(request, "tokenize", "content")).get("tokens")
         if not isinstance(tokens, list):
             raise Malformed("the token count has no tokens", provider=self.card.id)
         return len(tokens)

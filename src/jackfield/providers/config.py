@@ -75,6 +75,14 @@ def _defaults(generation: Mapping[str, Any], provider: str) -> Generation:
         raise
 
 
+def check_counts(read: msgspec.Struct, names: Collection[str], provider: str) -> None:
+    """Raises BadRequest for a field of these that is set to less than 1."""
+    for name in names:
+        value = getattr(read, name)
+        if value is not None and value < 1:
+            raise BadRequest(f"{name} must be at least 1, got {value}", provider=provider, param=name)
+
+
 def merge_generation(asked: Generation, defaults: Generation) -> Generation:
     """`asked`, with the fields it leaves open taken from `defaults`."""
     if defaults == Generation():

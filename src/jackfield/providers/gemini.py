@@ -6,6 +6,7 @@ speaks the same dialect and is in vertex.py. Source: https://ai.google.dev/api (
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, ClassVar, Self, Unpack
 from urllib.parse import quote
 
@@ -34,11 +35,13 @@ from jackfield.dialects import gemini, gemini_embeddings
 from jackfield.dialects.gemini_names import bare_model
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.http_json import read_reply
 from jackfield.providers.http_source import Calls, HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
-from jackfield.providers.model_facts import completed, documented
+from jackfield.providers.model_facts import completed, corrected, documented
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.refusal import read_refusal
 
@@ -171,10 +174,8 @@ class Gemini:
 
     async def _page(self, path: str) -> tuple[list[ModelProfile], str]:
         reply = await self._source.get(path, operation="list models")
-        try:
-            return gemini_embeddings.decode_models(await reply.read(), self.card.id)
-        except JackfieldError as error:
-            raise self._source.failed(error, "list models", None) from error.__cause__
+        decode = partial(gemini_embeddings.decode_models, source=self.card.id)
+        return await read_reply(self._source, reply, decode, "list models", None)
 
     async def probe(self) -> ProbeResult:
         """Asks for the model list, never for an answer."""
@@ -185,20 +186,15 @@ class Gemini:
         model = self._embedder(request.model)
         body = gemini_embeddings.encode_embed(request, model)
         reply = await self._source.post(f"{self._path(model)}:batchEmbedContents", body, model=model)
-        try:
-            return gemini_embeddings.decode_embed(await reply.read(), len(request.inputs), model)
-        except JackfieldError as error:
-            raise self._source.failed(error, "embed", model) from error.__cause__
+        decode = partial(gemini_embeddings.decode_embed, count=len(request.inputs), model=model)
+        return await read_reply(self._source, reply, decode, "embed", model)
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """Tokens of the whole prompt: messages, instructions and tools. Spends nothing."""
         model = self._named(request.model)
         body, _ = gemini.encode_request(request, model=model)
         reply = await self._source.post(f"{self._path(model)}:countTokens", self._count_body(body, model), model=model)
-        try:
-            return gemini_embeddings.decode_count(await reply.read())
-        except JackfieldError as error:
-            raise self._source.failed(error, "count tokens", model) from error.__cause__
+        return await read_reply(self._source, reply, gemini_embeddings.decode_count, "count tokens", model)
 
     def _count_body(self, body: bytes, model: str) -> bytes:
         return gemini_embeddings.encode_count(body, model)
@@ -239,8 +235,7 @@ class Gemini:
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts before what the source lists, and that before what Google publishes of its models."""
         profile = completed(profile, documented(Gemini.card.id, profile.id))
-        said = {name: value for name, value in self._said.items() if value is not None}
-        return msgspec.structs.replace(profile, **said) if said else profile
+        return corrected(profile, **self._said)
 
 
 def _safety_settings(safety: str | dict[str, str] | None) -> list[dict[str, str]]:

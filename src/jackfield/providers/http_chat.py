@@ -1,9 +1,8 @@
-"""A chat answer over HTTP as events, whichever form it came in, and what was lost on the way told: once for every provider.
+"""A chat answer over HTTP as events, whichever form it came in: once for every provider.
 
 Knows the order of things: post, read as a stream or whole, close. What the bytes mean is told by the dialect's functions.
 """
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
@@ -11,11 +10,11 @@ from typing import Protocol
 import msgspec
 
 from jackfield.core.contracts import RawReply
-from jackfield.core.errors import JackfieldError, NotSupported
-from jackfield.core.events import ChatReply, Event, Started, unfold
+from jackfield.core.errors import JackfieldError
+from jackfield.core.events import ChatReply, Event, unfold
 from jackfield.providers.http_source import Calls
+from jackfield.providers.left_out import with_warnings
 
-_log = logging.getLogger("jackfield.providers")
 STREAM_TYPES = (b"text/event-stream",)
 
 
@@ -68,9 +67,7 @@ async def _events(
         parts = _streamed(reply, reading) if kind.startswith(reading.stream_types) else _whole(reply, reading)
         async with aclosing(parts):
             async for event in parts:
-                if warnings and isinstance(event, Started):
-                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": list(warnings)})
-                yield event
+                yield with_warnings(event, warnings)
     except JackfieldError as error:
         raise source.failed(error, "chat", model) from error.__cause__
 
@@ -87,12 +84,3 @@ async def _streamed(reply: RawReply, reading: Reading) -> AsyncGenerator[Event, 
 async def _whole(reply: RawReply, reading: Reading) -> AsyncGenerator[Event, None]:
     for event in unfold(reading.whole(await reply.read())):
         yield event
-
-
-def told(warnings: list[str], *, provider: str, model: str, strict: bool) -> list[str]:
-    """The same warnings, logged. Raises NotSupported if `strict` and there are any."""
-    for warning in warnings:
-        _log.info("%s: %s", provider, warning, extra={"provider": provider, "model": model})
-    if warnings and strict:
-        raise NotSupported(f"strict is set, and this cannot be sent as written: {'; '.join(warnings)}", provider=provider)
-    return warnings

@@ -13,7 +13,7 @@ from typing import Protocol
 from jackfield.core.contracts import ProviderCard, RawReply
 from jackfield.core.errors import JackfieldError, NotFound
 from jackfield.providers.http_config import HttpConfig, root_of, timeouts_of
-from jackfield.providers.remedies import explain
+from jackfield.providers.remedies import failed
 from jackfield.transport.http1 import Endpoint, HttpClient, RequestHead, Timeouts
 
 _log = logging.getLogger("jackfield.providers")
@@ -169,9 +169,7 @@ class HttpSource:
         """The same error with the provider's id and a remedy, no secret in it, and written to the log."""
         if self._watch is not None:
             self._watch(error)
-        explain(error, self._card, self._secrets)
-        _log.warning("%s: %s failed: %s", self._card.id, operation, error.message, extra=self._extra(operation, model))
-        return error
+        return failed(error, self._card, operation, model, self._secrets)
 
     def note(self, operation: str, model: str | None) -> None:
         if _log.isEnabledFor(logging.DEBUG):

@@ -24,7 +24,7 @@ import msgspec
 
 from jackfield.core.contracts import Embeds, Provider, ProviderCard, ProviderInfo, ProviderTools, ProviderType
 from jackfield.core.errors import BadRequest, JackfieldError, MissingExtra, ModelNotFound, TimedOut, Unavailable
-from jackfield.core.events import Event, Started, unfold
+from jackfield.core.events import Event, unfold
 from jackfield.core.parameters import did_you_mean
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
@@ -32,10 +32,10 @@ from jackfield.dialects import openai_chat
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
-from jackfield.providers.http_chat import told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.left_out import told, with_warnings
 from jackfield.providers.refusal import retry_after_s
-from jackfield.providers.remedies import explain
+from jackfield.providers.remedies import explain, failed
 
 DEFAULT_TIMEOUT_S = 600.0
 _QUIRKS = openai_chat.ChatQuirks(extra_fields=("*",), reasoning_field="reasoning_content")
@@ -183,13 +183,11 @@ class LiteLLM:
         try:
             async with aclosing(self._streamed(answer) if stream else self._whole(answer)) as events:
                 async for event in events:
-                    if warnings and isinstance(event, Started):
-                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": list(warnings)})
-                    yield event
+                    yield with_warnings(event, warnings)
         except self._faults as error:
-            raise self._told(error) from None
+            raise self._failed(self._told(error)) from None
         except JackfieldError as error:
-            raise explain(error, self.card, self._config.secrets) from error.__cause__
+            raise self._failed(error) from error.__cause__
 
     async def _whole(self, answer: Any) -> AsyncGenerator[Event, None]:
         for event in unfold(openai_chat.decode_reply(_json(answer), provider=self.card.id)):
@@ -222,7 +220,7 @@ class LiteLLM:
             async with self._bounded():
                 return await self._call(call, fields)
         except JackfieldError as error:
-            raise explain(error, self.card, self._config.secrets) from error.__cause__
+            raise self._failed(error) from error.__cause__
 
     async def _call(self, call: str, fields: dict[str, Any]) -> Any:
         try:
@@ -247,6 +245,9 @@ class LiteLLM:
         else:
             made = openai_chat.decode_error(status, said, provider=self.card.id, retry_after_s=_wait_s(error))
         return explain(made, self.card, self._config.secrets)
+
+    def _failed(self, error: JackfieldError) -> JackfieldError:
+        return failed(error, self.card, "chat", self._model, self._config.secrets)
 
 
 def prefix_of(model: str) -> str:

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Self
@@ -27,17 +27,19 @@ from jackfield.core.contracts import (
     ProviderType,
 )
 from jackfield.core.errors import BadRequest, JackfieldError, Unavailable
-from jackfield.core.events import Event, Started
+from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, Generation
 from jackfield.providers.command_line import asked_of, environ_of
 from jackfield.providers.command_output import TextOutput
 from jackfield.providers.command_process import Run, running
-from jackfield.providers.config import merge_generation, read_config
+from jackfield.providers.config import check_counts, merge_generation, read_config
 from jackfield.providers.fit import check_fit
 from jackfield.providers.gguf import list_models, read_facts, resolve_model
-from jackfield.providers.llama_engine import CACHE_TYPES
+from jackfield.providers.left_out import with_warnings
+from jackfield.providers.llama_engine import check_cache_types
 from jackfield.providers.local_llama import LLAMA_ALIASES
+from jackfield.providers.remedies import failed
 from jackfield.providers.wsl_paths import path_here
 
 ARGUMENT_MAX_BYTES = 100_000
@@ -116,15 +118,8 @@ class LlamaDirect:
         read, generation = read_config(DirectConfig, config, cls.card.id, LLAMA_ALIASES)
         if not read.model:
             raise BadRequest("it needs a model: a GGUF file, or its name in models_dir", provider=cls.card.id, param="model")
-        for name in ("threads", "context_length"):
-            value = getattr(read, name)
-            if value is not None and value < 1:
-                raise BadRequest(f"{name} must be at least 1, got {value}", provider=cls.card.id, param=name)
-        for name in ("cache_type_k", "cache_type_v"):
-            value = getattr(read, name)
-            if value is not None and value not in CACHE_TYPES:
-                known = ", ".join(CACHE_TYPES)
-                raise BadRequest(f"{name} is one of {known}, got {value!r}", provider=cls.card.id, param=name)
+        check_counts(read, ("threads", "context_length"), cls.card.id)
+        check_cache_types(read, cls.card.id)
         return cls(read, generation, tools)
 
     @asynccontextmanager
@@ -134,28 +129,31 @@ class LlamaDirect:
         system, prompt = asked_of(request, self.card.id)
         name = _name_of(self._config.model) or self.card.id
         check_fit(request, name, self.card.id, self.capabilities, None)
-        try:
-            model = resolve_model(str(self._config.model), self._models_dir)
-            warnings = [*self._window_warnings(model), *_not_sent(generation)]
-            argv = await self._argv(model, generation, system, warnings)
-            with _prompt_arguments(prompt) as last:
-                async with self._running([*argv, *last]) as run:
-                    events = self._events(run, name, warnings)
-                    try:
-                        yield events
-                    finally:
-                        await events.aclose()
-        except JackfieldError as error:
-            error.provider = error.provider or self.card.id
-            raise
+        async with AsyncExitStack() as stack:
+            try:
+                model = resolve_model(str(self._config.model), self._models_dir)
+                warnings = [*self._window_warnings(model), *_not_sent(generation)]
+                argv = await self._argv(model, generation, system, warnings)
+                last = stack.enter_context(_prompt_arguments(prompt))
+                run = await stack.enter_async_context(self._running([*argv, *last]))
+            except JackfieldError as error:
+                raise failed(error, self.card, "chat", name) from error.__cause__
+            async with aclosing(self._events(run, name, warnings)) as events:
+                yield events
 
     async def _events(self, run: Run, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
+        try:
+            async with aclosing(self._told(run, model, warnings)) as events:
+                async for event in events:
+                    yield event
+        except JackfieldError as error:
+            raise failed(error, self.card, "chat", model) from error.__cause__
+
+    async def _told(self, run: Run, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
         output = TextOutput(model, end_mark=END_MARK)
         async for chunk in run.chunks():
             for event in output.feed(chunk):
-                if warnings and isinstance(event, Started):
-                    event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                yield event
+                yield with_warnings(event, warnings)
         await run.check()
         for event in output.finish():
             yield event

@@ -45,6 +45,15 @@ class EngineSpec(msgspec.Struct, frozen=True):
     batch: int = 512
 
 
+def check_cache_types(read: msgspec.Struct, provider: str) -> None:
+    """Raises BadRequest for a `cache_type_k` or `cache_type_v` that llama.cpp does not have."""
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(read, name)
+        if value is not None and value not in CACHE_TYPES:
+            known = ", ".join(CACHE_TYPES)
+            raise BadRequest(f"{name} is one of {known}, got {value!r}", provider=provider, param=name)
+
+
 def load_binding() -> Any:
     """The xllamacpp module. Raises MissingExtra."""
     try:

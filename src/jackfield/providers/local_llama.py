@@ -30,16 +30,26 @@ from jackfield.core.contracts import (
     ProviderType,
 )
 from jackfield.core.errors import BadRequest, JackfieldError, ModelNotFound, NotAllowed, NotSupported
-from jackfield.core.events import Event, Started
+from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest, Generation
 from jackfield.dialects.openai_chat import ChatQuirks, StreamDecoder, decode_error, encode_request
-from jackfield.providers.config import merge_generation, read_config
+from jackfield.providers.config import check_counts, merge_generation, read_config
 from jackfield.providers.fit import check_fit
 from jackfield.providers.gguf import GgufFacts, list_models, read_facts, resolve_model
-from jackfield.providers.llama_engine import CACHE_TYPES, CPU, Engine, EngineSpec, hardware_of, load_binding, loans, placed
+from jackfield.providers.left_out import with_warnings
+from jackfield.providers.llama_engine import (
+    CPU,
+    Engine,
+    EngineSpec,
+    check_cache_types,
+    hardware_of,
+    load_binding,
+    loans,
+    placed,
+)
 from jackfield.providers.openai_embeddings import decode_embed, encode_embed
-from jackfield.providers.remedies import explain
+from jackfield.providers.remedies import failed
 from jackfield.providers.wsl_paths import path_here
 
 DEFAULT_CONTEXT = 8192
@@ -135,15 +145,8 @@ class LocalLlama:
         read, generation = read_config(LocalConfig, config, cls.card.id, LLAMA_ALIASES)
         if not read.enabled:
             raise NotAllowed("it is switched off: set `enabled: true` in its settings to use it", provider=cls.card.id)
-        for name in ("threads", "context_length", "parallel", "batch"):
-            value = getattr(read, name)
-            if value is not None and value < 1:
-                raise BadRequest(f"{name} must be at least 1, got {value}", provider=cls.card.id, param=name)
-        for name in ("cache_type_k", "cache_type_v"):
-            value = getattr(read, name)
-            if value is not None and value not in CACHE_TYPES:
-                known = ", ".join(CACHE_TYPES)
-                raise BadRequest(f"{name} is one of {known}, got {value!r}", provider=cls.card.id, param=name)
+        check_counts(read, ("threads", "context_length", "parallel", "batch"), cls.card.id)
+        check_cache_types(read, cls.card.id)
         return cls(read, generation, tools.models_dir)
 
     @asynccontextmanager
@@ -169,9 +172,7 @@ class LocalLlama:
         try:
             async with aclosing(_decoded(chunks)) as events:
                 async for event in events:
-                    if warnings and isinstance(event, Started):
-                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": warnings})
-                    yield event
+                    yield with_warnings(event, warnings)
         except JackfieldError as error:
             raise self._failed(error, "chat") from error.__cause__
 
@@ -310,10 +311,7 @@ class LocalLlama:
             )
 
     def _failed(self, error: JackfieldError, operation: str) -> JackfieldError:
-        explain(error, self.card)
-        extra = {"provider": "local", "model": self._name, "operation": operation}
-        _log.warning("local: %s failed: %s", operation, error.message, extra=extra)
-        return error
+        return failed(error, self.card, operation, self._name)
 
 
 async def _decoded(chunks: AsyncIterator[str]) -> AsyncGenerator[Event, None]:

@@ -32,10 +32,10 @@ from jackfield.core.modes import OperatingMode
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest, Generation
 from jackfield.core.usage import Usage
-from jackfield.providers.config import merge_generation, read_config
+from jackfield.providers.config import check_counts, merge_generation, read_config
 from jackfield.providers.fit import check_fit
 from jackfield.providers.hf_models import HfFacts, list_folders, read_folder, resolve_folder
-from jackfield.providers.remedies import explain
+from jackfield.providers.remedies import failed
 from jackfield.providers.torch_device import check_device
 from jackfield.providers.torch_model import PIP_LINE, TYPES, TorchSpec
 from jackfield.providers.transformers_engine import (
@@ -146,10 +146,7 @@ class LocalTransformers:
             raise NotAllowed("it is switched off: set `enabled: true` in its settings to use it", provider=ID)
         if not read.model:
             raise BadRequest("it needs a model: a folder, or a name like ORG/NAME", provider=ID, param="model")
-        if read.context_length is not None and read.context_length < 1:
-            raise BadRequest(
-                f"context_length must be at least 1, got {read.context_length}", provider=ID, param="context_length"
-            )
+        check_counts(read, ("context_length",), ID)
         if read.dtype not in TYPES:
             raise BadRequest(f"dtype is one of {', '.join(TYPES)}, got {read.dtype!r}", provider=ID, param="dtype")
         try:
@@ -310,10 +307,7 @@ class LocalTransformers:
             raise ModelNotFound(f"this slot holds {self._name}, not {asked}: plug that into a slot of its own", provider=ID)
 
     def _failed(self, error: JackfieldError, operation: str) -> JackfieldError:
-        explain(error, self.card)
-        extra = {"provider": ID, "model": self._name, "operation": operation}
-        _log.warning("%s: %s failed: %s", ID, operation, error.message, extra=extra)
-        return error
+        return failed(error, self.card, operation, self._name)
 
 
 def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds]]:

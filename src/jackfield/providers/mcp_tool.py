@@ -21,6 +21,7 @@ from jackfield.providers.command_line import asked_of, environ_of, not_passed_on
 from jackfield.providers.command_output import Pieces
 from jackfield.providers.config import read_config
 from jackfield.providers.fit import check_fit
+from jackfield.providers.remedies import failed
 from jackfield.transport.endpoint import Endpoint
 from jackfield.transport.gated import gated_client
 
@@ -102,13 +103,10 @@ class McpTool:
                 session = await self._connected()
                 result = await session.call(await self._tool(session), self._arguments(model, system, prompt))
         except TimeoutError:
-            error: JackfieldError = TimedOut(
-                f"the tool did not answer within {self._config.timeout:g} s", provider=self.card.id
-            )
-            raise error from None
+            late = TimedOut(f"the tool did not answer within {self._config.timeout:g} s", provider=self.card.id)
+            raise failed(late, self.card, "chat", None) from None
         except JackfieldError as error:
-            error.provider = error.provider or self.card.id
-            raise
+            raise failed(error, self.card, "chat", None) from error.__cause__
         warnings = not_passed_on(request.generation, "the tool")
         yield _events(_text_of(result), model or self._config.tool or self.card.id, warnings)
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -72,3 +73,9 @@ def completed(told: ModelProfile, *known: ModelProfile | None) -> ModelProfile:
             open_ = (name for name in ModelProfile.__struct_fields__ if getattr(told, name) is None)
             told = msgspec.structs.replace(told, **{name: getattr(each, name) for name in open_})
     return told
+
+
+def corrected(told: ModelProfile, **said: Any) -> ModelProfile:
+    """`told`, but for the fields that a person `said`; None is not said."""
+    known = {name: value for name, value in said.items() if value is not None}
+    return msgspec.structs.replace(told, **known) if known else told

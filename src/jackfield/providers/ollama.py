@@ -26,9 +26,9 @@ from jackfield.core.errors import NotSupported
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import EmbedReply, EmbedRequest
 from jackfield.dialects import ollama, ollama_embeddings
-from jackfield.providers.http_chat import told
 from jackfield.providers.http_config import KEY_ALIASES, config_keys
 from jackfield.providers.http_json import read_reply
+from jackfield.providers.left_out import told
 from jackfield.providers.ollama_api import OllamaApi, OllamaConfig
 
 _CAPABILITIES = Capabilities(images=True, tools=True, json_mode=True, system_messages=True)

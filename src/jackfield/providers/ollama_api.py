@@ -31,10 +31,12 @@ from jackfield.dialects.ollama_models import full_name
 from jackfield.providers.asked_again import asked_again
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import HttpConfig, read_config, root_of, timeouts_of
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
+from jackfield.providers.model_facts import corrected
 from jackfield.providers.model_list import Wanted, select
 from jackfield.providers.ollama_shelf import ModelShelf
 from jackfield.providers.refusal import read_refusal
@@ -214,9 +216,7 @@ class OllamaApi:
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts before what the source tells."""
-        said = {"vision": self._config.vision, "context_length": self._config.max_context}
-        known = {name: value for name, value in said.items() if value is not None}
-        return msgspec.structs.replace(profile, **known) if known else profile
+        return corrected(profile, vision=self._config.vision, context_length=self._config.max_context)
 
 
 def _check(config: OllamaConfig) -> None:

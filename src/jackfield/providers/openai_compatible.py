@@ -44,9 +44,10 @@ from jackfield.dialects import openai_chat, openai_responses
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_source import HttpSource
-from jackfield.providers.model_facts import completed
+from jackfield.providers.left_out import told
+from jackfield.providers.model_facts import completed, corrected
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAIConfig, OpenAISettings, card_of, read_settings
 from jackfield.providers.openai_traits import traits_of
@@ -320,10 +321,8 @@ class OpenAICompatible(TellsQuota):
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts most, then what the source lists, then what is documented."""
-        said: dict[str, Any] = {"vision": self._vision, "context_length": self._max_context}
-        filled = {name: value for name, value in said.items() if value is not None}
         profile = completed(profile, self.preset.facts(profile.id))
-        return msgspec.structs.replace(profile, **filled) if filled else profile
+        return corrected(profile, vision=self._vision, context_length=self._max_context)
 
     def _capabilities(self, config: OpenAIConfig) -> Capabilities:
         vision = config.vision

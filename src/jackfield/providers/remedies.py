@@ -4,6 +4,7 @@ Dialect and transport say what happened, and often what to do; here comes what o
 variable, how to start it), and a remedy where there is none yet. Whether to retry is not decided here.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from jackfield.core import errors
 from jackfield.core.contracts import ProviderCard
 from jackfield.core.errors import JackfieldError
 from jackfield.core.redaction import redact
+
+_log = logging.getLogger("jackfield.providers")
 
 
 class _Remedy(NamedTuple):
@@ -40,6 +43,16 @@ _REMEDIES: Mapping[type[JackfieldError], _Remedy] = {
     errors.ServiceFailed: _Remedy(": ", "{hint}"),
     errors.Upstream: _Remedy("{hint}", "{hint}"),
 }
+
+
+def failed(
+    error: JackfieldError, card: ProviderCard, operation: str, model: str | None, known_secrets: Iterable[str] = ()
+) -> JackfieldError:
+    """`explain`, and a line in the log."""
+    explain(error, card, known_secrets)
+    extra = {"provider": card.id, "model": model, "operation": operation}
+    _log.warning("%s: %s failed: %s", card.id, operation, error.message, extra=extra)
+    return error
 
 
 def explain(error: JackfieldError, card: ProviderCard, known_secrets: Iterable[str] = ()) -> JackfieldError:

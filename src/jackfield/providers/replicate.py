@@ -24,16 +24,16 @@ from jackfield.core.contracts import (
     RawReply,
 )
 from jackfield.core.errors import JackfieldError, ModelNotFound, TimedOut
-from jackfield.core.events import Event, Started, unfold
+from jackfield.core.events import Event, unfold
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest
 from jackfield.dialects import replicate
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
-from jackfield.providers.http_chat import told
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, timeouts_of
 from jackfield.providers.http_json import decoded, path_part, read_reply
 from jackfield.providers.http_source import HttpSource
+from jackfield.providers.left_out import told, with_warnings
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.refusal import read_refusal
 from jackfield.transport.http1 import HttpClient
@@ -170,9 +170,7 @@ class _Run:
         try:
             async with aclosing(self._followed() if self._stream_url() else self._awaited()) as events:
                 async for event in events:
-                    if self._warnings and isinstance(event, Started):
-                        event = msgspec.structs.replace(event, extra={**event.extra, "warnings": list(self._warnings)})
-                    yield event
+                    yield with_warnings(event, self._warnings)
         except JackfieldError as error:
             raise self._source.failed(error, "chat", self._model) from error.__cause__
 

@@ -5,6 +5,7 @@ Source: huggingface.github.io/text-embeddings-inference (October 2026).
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -27,6 +28,7 @@ from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest, RankedDocument, RerankReply, RerankRequest
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.http_json import decoded, read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.list_probe import probe_by_list
 from jackfield.providers.refusal import read_refusal
@@ -103,7 +105,8 @@ class Tei:
     async def list_models(self) -> tuple[ModelProfile, ...]:
         """The one model that it was started with. Raises Upstream errors."""
         reply = await self._source.get("info", operation="list models")
-        said = self._decoded(await reply.read(), dict[str, Any])
+        decode = partial(decoded, kind=dict[str, Any], what="what it tells of its model")
+        said = await read_reply(self._source, reply, decode, "list models", None)
         length = said.get("max_input_length")
         name = str(said.get("model_id") or self.card.id)
         return (
@@ -122,18 +125,7 @@ class Tei:
 
     async def _post(self, path: str, body: Mapping[str, Any], kind: Any) -> Any:
         reply = await self._source.post(path, msgspec.json.encode(body), model=self._model)
-        try:
-            return self._decoded(await reply.read(), kind)
-        except JackfieldError as error:
-            raise self._source.failed(error, path, self._model) from error.__cause__
-        finally:
-            await reply.aclose()
-
-    def _decoded(self, body: bytes, kind: Any) -> Any:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Malformed("its answer cannot be read", provider=self.card.id) from None
+        return await read_reply(self._source, reply, partial(decoded, kind=kind, what="its answer"), path, self._model)
 
     @classmethod
     async def _refusal(cls, reply: RawReply) -> JackfieldError:

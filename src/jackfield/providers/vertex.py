@@ -5,6 +5,7 @@ another region can answer where one is busy. Source: https://cloud.google.com/ve
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from jackfield.dialects import gemini, gemini_embeddings
 from jackfield.providers.gemini import GEMINI_CAPABILITIES, Gemini, GeminiConfig
 from jackfield.providers.google_tokens import GoogleTokens
 from jackfield.providers.http_config import KEY_ALIASES, config_keys, read_config
+from jackfield.providers.http_json import read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.regions import Region, Regions
 
@@ -112,10 +114,8 @@ class Vertex(Gemini):
         model = self._embedder(request.model)
         body = gemini_embeddings.encode_predict(request)
         reply = await self._source.post(f"{self._path(model)}:predict", body, model=model)
-        try:
-            return gemini_embeddings.decode_predict(await reply.read(), len(request.inputs), model)
-        except JackfieldError as error:
-            raise self._source.failed(error, "embed", model) from error.__cause__
+        decode = partial(gemini_embeddings.decode_predict, count=len(request.inputs), model=model)
+        return await read_reply(self._source, reply, decode, "embed", model)
 
     def _count_body(self, body: bytes, model: str) -> bytes:
         return body

@@ -7,7 +7,7 @@ there was content is opened anew, later the answer is broken and says so. Needs 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -31,6 +31,7 @@ from jackfield.providers.command_output import LineOutput
 from jackfield.providers.command_rows import LineRule
 from jackfield.providers.config import merge_generation, read_config
 from jackfield.providers.fit import check_fit
+from jackfield.providers.remedies import failed
 from jackfield.transport.endpoint import Endpoint
 from jackfield.transport.gated import gated_socket
 
@@ -119,22 +120,31 @@ class WebSocketSource:
             await events.aclose()
 
     async def _events(self, message: str, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
-        left = self._config.reconnects
         try:
-            async with asyncio.timeout(self._config.timeout):
-                while True:
-                    has_content = False
-                    try:
-                        async for event in self._answer(message, model, warnings):
-                            has_content = True
-                            yield event
-                        return
-                    except StreamBroken:
-                        if has_content or not left:
-                            raise
-                        left -= 1
+            async with asyncio.timeout(self._config.timeout), aclosing(self._tried(message, model, warnings)) as events:
+                async for event in events:
+                    yield event
         except TimeoutError:
-            raise TimedOut(f"the answer was not whole after {self._config.timeout:g} s", provider=self.card.id) from None
+            late = TimedOut(f"the answer was not whole after {self._config.timeout:g} s", provider=self.card.id)
+            raise failed(late, self.card, "chat", model) from None
+        except JackfieldError as error:
+            raise failed(error, self.card, "chat", model) from error.__cause__
+
+    async def _tried(self, message: str, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
+        """Asked again over a new connection where the old one was lost before the answer began."""
+        left = self._config.reconnects
+        while True:
+            has_content = False
+            try:
+                async with aclosing(self._answer(message, model, warnings)) as events:
+                    async for event in events:
+                        has_content = True
+                        yield event
+                return
+            except StreamBroken:
+                if has_content or not left:
+                    raise
+                left -= 1
 
     async def _answer(self, message: str, model: str, warnings: list[str]) -> AsyncGenerator[Event, None]:
         output = LineOutput(self._config.receive, model, self.card.id, warnings)

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from jackfield.core.contracts import ProviderCard, RawReply
-from jackfield.core.errors import JackfieldError, Malformed, NotSupported
+from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.core.events import fold
 from jackfield.dialects import openai_chat
-from jackfield.providers.http_chat import Reading, chat_events, told
+from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import HttpConfig
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.refusal import read_refusal
-from jackfield.testing.conformance import captured_log
 from jackfield.testing.fake_server import Behaviour
 from jackfield.testing.fakes import FakeOpenAI
 from jackfield.testing.tools import provider_tools
@@ -66,13 +65,3 @@ async def test_leaving_closes_upstream(fake: FakeOpenAI, source: HttpSource) -> 
             await anext(events)
         await fake.disconnected.wait()
     assert fake.disconnects == 1
-
-
-def test_warnings_are_logged_or_refused() -> None:
-    with captured_log() as lines:
-        assert told(["seed: left out"], provider="acme", model="m", strict=False) == ["seed: left out"]
-    assert any("acme: seed: left out" in line for line in lines)
-    assert told([], provider="acme", model="m", strict=True) == []
-    with pytest.raises(NotSupported, match=r"strict is set.*seed") as caught:
-        told(["seed: left out"], provider="acme", model="m", strict=True)
-    assert caught.value.provider == "acme"
