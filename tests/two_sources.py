@@ -136,9 +136,10 @@ def _read_plain(raw: bytes, heard: Heard) -> None:
 def _read_stream(raw: bytes, heard: Heard) -> None:
     heard.lines = [line for line in raw.decode().splitlines() if line]
     for line in heard.lines:
-        if not line.startswith("data: {"):
+        data = line.removeprefix("data:").lstrip()
+        if data == line or not data.startswith("{"):
             continue
-        chunk = json.loads(line[6:])
+        chunk = json.loads(data)
         heard.error = chunk.get("error") or heard.error
         for choice in chunk.get("choices") or ():
             heard.text += choice["delta"].get("content") or ""

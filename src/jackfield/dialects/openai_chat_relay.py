@@ -150,7 +150,8 @@ class StreamRelay:
 
     def _inspect(self, event: bytes, *, is_whole: bool) -> bool:
         """Takes note of one event; true if it is the usage chunk and the client is not to see it."""
-        if event.startswith(b"data: ") and event.find(b"\n") in (len(event) - 2, -1):
+        end = event.find(b"\n")
+        if event.startswith(b"data: ") and (end == len(event) - 2 or (end < 0 and b"\r" not in event)):
             return self._inspect_data(event[6:].strip(), is_whole, named_error=False)
         decoder = SseDecoder()
         hidden = [

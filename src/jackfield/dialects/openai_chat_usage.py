@@ -3,13 +3,15 @@
 Knows the usage object only. `Usage.extra` keeps the counts without a core name in the shape they had.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from jackfield.core.usage import Usage
 from jackfield.dialects.json_value import Object, present, rest
 
+COUNT_MAX = 10**12
+"""A number of tokens past all reason; nobody is charged for it."""
 _USAGE_FIELDS = frozenset(
     ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
 )
@@ -44,7 +46,8 @@ def _details(value: Object, name: str) -> Object:
 
 
 def read_count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A count as it is told; 0 for whatever is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= COUNT_MAX else 0
 
 
 def encode_usage(usage: Usage) -> Object:
@@ -62,22 +65,25 @@ def encode_usage(usage: Usage) -> Object:
     }
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+
+
 class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
+    cached_tokens: _Count | None = None
 
 
 class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class _WireUsage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+    total_tokens: _Count = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
 
 
 class _UsageOnly(msgspec.Struct, gc=False):

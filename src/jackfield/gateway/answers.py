@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from jackfield.core.contracts import Provider, RawReply
-from jackfield.core.errors import JackfieldError, StreamBroken
+from jackfield.core.errors import JackfieldError, StreamBroken, TimedOut
 from jackfield.core.events import (
     Event,
     Finished,
@@ -137,7 +137,12 @@ class PassedStream:
 
     async def chunk(self, call: Call) -> bytes:
         relay = self._relay
-        arrived = await self._reply.chunk()
+        try:
+            arrived = await self._reply.chunk()
+        except (StreamBroken, TimedOut):
+            if not relay.finished:
+                raise
+            arrived = b""  # all was said: a connection that is torn down after it takes nothing back
         out = relay.feed(arrived) if arrived else self._end(call)
         if call.first_token_at is None:
             call.upstream_at = perf_counter()

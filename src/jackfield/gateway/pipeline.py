@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Protocol, cast
 
-from jackfield.core.errors import JackfieldError, TimedOut
+from jackfield.core.errors import JackfieldError, TimedOut, Upstream
 from jackfield.core.redaction import redact_error
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.attempt import Begun
@@ -189,6 +189,8 @@ class Pipeline:
     def complete(self, call: Call, error: JackfieldError) -> None:
         """Makes an error fit for the client: it says where it happened, and holds no secret."""
         error.slot = call.slot_number
+        if error.provider is None and call.binding is not None and isinstance(error, Upstream):
+            error.provider = call.binding.info.id
         error.request_id = call.request_id
         redact_error(error, self._known_secrets())
 

@@ -72,6 +72,13 @@ def first_byte_timed_out(endpoint: "Endpoint", limit_s: float) -> TimedOut:
     )
 
 
+def head_timed_out(endpoint: "Endpoint", limit_s: float) -> TimedOut:
+    return TimedOut(
+        f"{endpoint} began to answer and sent no whole head within {limit_s:g} s (first-byte timeout): "
+        "look into its log, or at what stands between"
+    )
+
+
 def idle_timed_out(endpoint: "Endpoint", limit_s: float) -> TimedOut:
     return TimedOut(
         f"{endpoint} fell silent for {limit_s:g} s in the middle of its answer (idle timeout): "

@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
     """One socket. `send` writes a request and gives its answer-to-be; once that is whole the keeper has the socket back."""
 
     __slots__ = (
-        "_closed", "_complete", "_fault", "_framing_bytes", "_heard", "_is_head", "_keep_alive", "_limits", "_parser",
+        "_closed", "_complete", "_fault", "_framing_bytes", "_heard_at", "_is_head", "_keep_alive", "_limits", "_parser",
         "_reading_paused", "_response", "_reused", "_sent_at", "_silent_since", "_surplus", "_timeouts", "_timer", "_timer_at",
         "_tls_fd", "_total_at", "_transport", "_unsent", "_writing_paused", "_written_bytes", "endpoint", "generation",
         "idle_since", "keeper", "loop",
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._writing_paused = False
         # of the answer that is being read:
         self._is_head = False
-        self._heard = False
+        self._heard_at = 0.0
         self._complete = False
         self._keep_alive = False
         self._surplus = False
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
             return response
         self._response = response
         self._is_head = head.is_head
-        self._heard = False
+        self._heard_at = 0.0
         self._complete = False
         self._framing_bytes = 0
         self._timeouts = timeouts
@@ -268,11 +268,11 @@ class Connection(asyncio.Protocol):
             self.abort()  # bytes nobody asked for: whatever follows could be taken for another request's answer
             return
         self._silent_since = self.loop.time()
-        if not self._heard:
+        if not self._heard_at:
             if not data.startswith(b"HTTP/") and not b"HTTP/".startswith(data):
                 self.fail(failures.not_http(self.endpoint, data))
                 return
-            self._heard = True
+            self._heard_at = self._silent_since
         self._framing_bytes += len(data)
         size_before = response._size
         try:
@@ -431,7 +431,7 @@ class Connection(asyncio.Protocol):
             self.fail(self._explain(exc))
 
     def _explain(self, exc: Exception | None) -> Exception:
-        if self._heard:
+        if self._heard_at:
             return failures.cut(self.endpoint, exc)
         if self._reused and (self._was_closing() or self._never_arrived(exc)):
             return StaleConnection()
@@ -514,13 +514,24 @@ class Connection(asyncio.Protocol):
     def _due_at(self) -> float:
         if self._reading_paused:
             return self._total_at  # it is our own reader who is slow
-        silence_s = self._timeouts.idle_s if self._heard else self._timeouts.first_byte_s
-        return min(self._silent_since + silence_s, self._total_at)
+        if not self._heard_at:
+            return min(self._silent_since + self._timeouts.first_byte_s, self._total_at)
+        due = min(self._silent_since + self._timeouts.idle_s, self._total_at)
+        return due if self._has_head() else min(due, self._head_due_at())
+
+    def _has_head(self) -> bool:
+        return self._response is not None and self._response.status > 0
+
+    def _head_due_at(self) -> float:
+        """A head that drips in, or one 1xx after the other, is no sign of life."""
+        return self._heard_at + self._timeouts.first_byte_s
 
     def _timed_out(self, now: float) -> JackfieldError:
         if now >= self._total_at:
             return failures.total_timed_out(self.endpoint, self._timeouts.total_s)
-        if self._heard:
+        if self._heard_at:
+            if not self._has_head() and now >= self._head_due_at():
+                return failures.head_timed_out(self.endpoint, self._timeouts.first_byte_s)
             return failures.idle_timed_out(self.endpoint, self._timeouts.idle_s)
         return failures.first_byte_timed_out(self.endpoint, self._timeouts.first_byte_s)
 
