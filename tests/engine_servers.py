@@ -1,4 +1,4 @@
-"""Real inference servers for tests: llama-server and Lemonade, each in a process group of its own on a loopback port.
+"""Real inference servers for tests: llama-server, Lemonade and vLLM, each in a process group of its own on a loopback port.
 
 Knows where scripts/engines leaves the engines, how they are started, when they are ready and how they end. Knows nothing of
 jackfield. The fixtures live here so that any test folder has them by way of tests/conftest.py.
@@ -24,7 +24,17 @@ from openai.types.chat import ChatCompletionFunctionToolParam
 REPOSITORY = Path(__file__).parents[1]
 CHAT_MODEL = REPOSITORY / "src/jackfield/app/demo/tiny-llm.gguf"
 EMBED_MODEL = REPOSITORY / "tests/models/tiny-embed.gguf"
+HF_MODEL = REPOSITORY / "tests/models/tiny-hf"
 READY_S = 30.0
+VLLM_READY_S = 400.0
+VLLM_ENVIRON = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+"""One gigabyte of cache, one thread wherever the system puts it, and nothing asked of the internet."""
 STOP_S = 2.0
 START_TRIES = 3
 
@@ -147,18 +157,36 @@ def lemonade_server(folder: Path, *, port: int | None = None) -> Iterator[Engine
 
 
 @contextmanager
+def vllm_server(folder: Path) -> Iterator[EngineServer]:
+    """vLLM on the CPU with the tiny model in Hugging Face's form, as `tiny`. Minutes pass until it is ready the first time."""
+    program = engines_folder() / "vllm/bin/vllm"
+    environ = [f"{name}={value}" for name, value in VLLM_ENVIRON.items()]
+
+    def command(port: int) -> list[str]:
+        fixed = ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+        sizes = ["--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager"]
+        tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+        return ["env", *environ, str(program), "serve", str(HF_MODEL), *fixed, *sizes, *tools]
+
+    with _running(command, folder / "vllm.log", ready_path="/health", port=None, ready_s=VLLM_READY_S) as (process, root_url):
+        yield EngineServer(root_url, f"{root_url}/v1", "tiny", process, folder / "vllm.log")
+
+
+@contextmanager
 def _running(
-    command: Command, log: Path, *, ready_path: str, port: int | None
+    command: Command, log: Path, *, ready_path: str, port: int | None, ready_s: float = READY_S
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Starts the command on a free port and yields once it is ready. Its whole process group is gone afterwards."""
-    process, root_url = _start(command, log, ready_path, port)
+    process, root_url = _start(command, log, ready_path, port, ready_s)
     try:
         yield process, root_url
     finally:
         _stop(process)
 
 
-def _start(command: Command, log: Path, ready_path: str, port: int | None) -> tuple[subprocess.Popen[bytes], str]:
+def _start(
+    command: Command, log: Path, ready_path: str, port: int | None, ready_s: float
+) -> tuple[subprocess.Popen[bytes], str]:
     """Another process may take the free port before the engine does, so a start is tried again on another one."""
     tries = 1 if port else START_TRIES
     for left in reversed(range(tries)):
@@ -168,7 +196,7 @@ def _start(command: Command, log: Path, ready_path: str, port: int | None) -> tu
                 command(chosen), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         try:
-            _await_ready(process, f"http://127.0.0.1:{chosen}", ready_path, log)
+            _await_ready(process, f"http://127.0.0.1:{chosen}", ready_path, log, ready_s)
         except EngineStartFailed:
             is_alive = process.poll() is None
             _stop(process)
@@ -182,15 +210,15 @@ def _start(command: Command, log: Path, ready_path: str, port: int | None) -> tu
     raise AssertionError("unreachable")
 
 
-def _await_ready(process: subprocess.Popen[bytes], root_url: str, path: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_S
+def _await_ready(process: subprocess.Popen[bytes], root_url: str, path: str, log: Path, ready_s: float) -> None:
+    deadline = time.monotonic() + ready_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EngineStartFailed(f"{process.args!r} ended with {process.returncode}:\n{_tail(log)}")
         if get_json(root_url, path, timeout_s=1.0)[0] == 200:
             return
         time.sleep(0.02)
-    raise EngineStartFailed(f"{process.args!r} was not ready in {READY_S:g} s:\n{_tail(log)}")
+    raise EngineStartFailed(f"{process.args!r} was not ready in {ready_s:g} s:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

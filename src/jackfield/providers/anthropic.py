@@ -39,7 +39,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
 from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, root_of
-from jackfield.providers.http_json import path_part, read_reply
+from jackfield.providers.http_json import all_pages, path_part, read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
@@ -54,7 +54,6 @@ NO_SAMPLING_SINCE = "2026-10-21"
 """From this version of the API on there is no temperature, top_p or top_k."""
 ENDINGS = ("/messages", "/models")
 PAGE_SIZE = 1000
-MAX_PAGES = 20
 
 
 class AnthropicConfig(HttpConfig, frozen=True, kw_only=True):
@@ -179,20 +178,14 @@ class Anthropic(TellsQuota):
 
     async def list_models(self, **wanted: Unpack[Wanted]) -> tuple[ModelProfile, ...]:
         """All pages of what it offers now and is `wanted`. Raises Upstream errors and AuthFailed."""
-        listed: list[ListedModel] = []
-        query = f"models?limit={PAGE_SIZE}"
-        for _ in range(MAX_PAGES):
-            page = await self._page(query)
-            listed += page.models
-            if not page.following:
-                break
-            query = f"models?limit={PAGE_SIZE}&after_id={path_part(page.following)}"
+        listed = await all_pages(self._page, f"models?limit={PAGE_SIZE}", "after_id")
         self._listed = {model.profile.id: model for model in listed}
         return select(tuple(self._merged(model.profile) for model in listed), **wanted)
 
-    async def _page(self, query: str) -> ModelPage:
+    async def _page(self, query: str) -> tuple[tuple[ListedModel, ...], str | None]:
         reply = await self._source.get(query, operation="list models")
-        return await read_reply(self._source, reply, self._read_page, "list models", None)
+        page = await read_reply(self._source, reply, self._read_page, "list models", None)
+        return page.models, page.following
 
     def _read_page(self, body: bytes) -> ModelPage:
         return read_page(body, self.card.id)

@@ -36,6 +36,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
 from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
+from jackfield.providers.http_json import all_pages
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
@@ -47,7 +48,6 @@ from jackfield.providers.sigv4 import AwsKeys, signed_headers
 
 SERVICE = "bedrock"
 REGION = "us-east-1"
-MAX_PAGES = 20
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 
@@ -193,13 +193,12 @@ class Bedrock:
         """Models that answer in text, and the inference profiles over them. Raises Upstream errors and AuthFailed."""
         listed = await self._looked("foundation-models?byOutputModality=TEXT")
         profiles = {profile.id: profile for profile in decode_models(listed, self.card.id)}
-        query = "inference-profiles?maxResults=1000"
-        for _ in range(MAX_PAGES):
-            found, following = decode_profiles(await self._looked(query), profiles, self.card.id)
-            profiles |= {profile.id: profile for profile in found}
-            if not following:
-                break
-            query = f"inference-profiles?maxResults=1000&nextToken={quote(following, safe='')}"
+
+        async def page(query: str) -> tuple[list[ModelProfile], str | None]:
+            return decode_profiles(await self._looked(query), profiles, self.card.id)
+
+        found = await all_pages(page, "inference-profiles?maxResults=1000", "nextToken")
+        profiles |= {profile.id: profile for profile in found}
         self._facts = {name: self._merged(profile) for name, profile in profiles.items()}
         return select(self._facts.values(), **wanted)
 

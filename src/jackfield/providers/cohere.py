@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, ClassVar, Self, Unpack
-from urllib.parse import quote
 
 import msgspec
 
@@ -35,7 +34,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import check_fit
 from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config, root_of
-from jackfield.providers.http_json import read_reply
+from jackfield.providers.http_json import all_pages, read_reply
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
@@ -47,7 +46,6 @@ from jackfield.providers.refusal import read_refusal
 EMBED_MODEL = "embed-v5.0-fast"
 RERANK_MODEL = "rerank-v5.0-pro"
 PAGE_SIZE = 1000
-MAX_PAGES = 20
 _ENDINGS = ("/v2/chat", "/v2", "/compatibility/v1", "/v1")
 """What people paste after the address: every call says its own version."""
 
@@ -164,18 +162,14 @@ class Cohere(TellsQuota):
 
     async def list_models(self, **wanted: Unpack[Wanted]) -> tuple[ModelProfile, ...]:
         """All pages of what it offers now and is `wanted`. Raises Upstream errors and AuthFailed."""
-        profiles: list[ModelProfile] = []
-        query = f"{calls.MODELS_PATH}?page_size={PAGE_SIZE}"
-        for _ in range(MAX_PAGES):
-            reply = await self._source.get(query, operation="list models")
-            decode = partial(calls.decode_models, source=self.card.id)
-            page, following = await read_reply(self._source, reply, decode, "list models", None)
-            profiles += map(self._merged, page)
-            if not following:
-                break
-            query = f"{calls.MODELS_PATH}?page_size={PAGE_SIZE}&page_token={quote(following, safe='')}"
-        self._facts = {profile.id: profile for profile in profiles}
-        return select(profiles, **wanted)
+        found = await all_pages(self._page, f"{calls.MODELS_PATH}?page_size={PAGE_SIZE}", "page_token")
+        self._facts = {profile.id: self._merged(profile) for profile in found}
+        return select(self._facts.values(), **wanted)
+
+    async def _page(self, query: str) -> tuple[list[ModelProfile], str]:
+        reply = await self._source.get(query, operation="list models")
+        decode = partial(calls.decode_models, source=self.card.id)
+        return await read_reply(self._source, reply, decode, "list models", None)
 
     async def probe(self) -> ProbeResult:
         """Asks for the model list, never for an answer."""

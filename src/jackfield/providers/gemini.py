@@ -37,7 +37,7 @@ from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit
 from jackfield.providers.http_chat import Reading, chat_events
 from jackfield.providers.http_config import KEY_ALIASES, HttpConfig, config_keys, read_config
-from jackfield.providers.http_json import read_reply
+from jackfield.providers.http_json import all_pages, read_reply
 from jackfield.providers.http_source import Calls, HttpSource
 from jackfield.providers.left_out import told
 from jackfield.providers.list_probe import probe_by_list
@@ -47,7 +47,6 @@ from jackfield.providers.refusal import read_refusal
 
 KEY_HEADER = "x-goog-api-key"
 PAGE_SIZE = 1000
-MAX_PAGES = 20
 EMBED_MODEL = "gemini-embedding-001"
 SAFETY_LEVELS = ("BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE", "OFF")
 HARMS = (
@@ -161,16 +160,9 @@ class Gemini:
 
     async def list_models(self, **wanted: Unpack[Wanted]) -> tuple[ModelProfile, ...]:
         """All pages of what it offers now and is `wanted`. Raises Upstream errors and AuthFailed."""
-        profiles: list[ModelProfile] = []
-        query = f"models?pageSize={PAGE_SIZE}"
-        for _ in range(MAX_PAGES):
-            page, following = await self._page(query)
-            profiles += map(self._merged, page)
-            if not following:
-                break
-            query = f"models?pageSize={PAGE_SIZE}&pageToken={quote(following)}"
-        self._facts = {profile.id: profile for profile in profiles}
-        return select(profiles, **wanted)
+        found = await all_pages(self._page, f"models?pageSize={PAGE_SIZE}", "pageToken")
+        self._facts = {profile.id: self._merged(profile) for profile in found}
+        return select(self._facts.values(), **wanted)
 
     async def _page(self, path: str) -> tuple[list[ModelProfile], str]:
         reply = await self._source.get(path, operation="list models")

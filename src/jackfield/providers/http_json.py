@@ -1,6 +1,6 @@
 """A JSON answer over HTTP as a checked type: read, judged, closed, its faults told with a remedy. Once for every small call."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -10,6 +10,7 @@ from jackfield.core.contracts import RawReply
 from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.providers.http_source import Calls
 
+MAX_PAGES = 20
 Kind = TypeVar("Kind")
 Made = TypeVar("Made")
 
@@ -24,6 +25,22 @@ async def read_reply(
         raise source.failed(error, operation, model) from error.__cause__
     finally:
         await reply.aclose()
+
+
+async def all_pages(page: Callable[[str], Awaitable[tuple[Sequence[Made], str | None]]], query: str, token: str) -> list[Made]:
+    """The items of a list that comes in pages, MAX_PAGES at most.
+
+    `page` asks one query; it gives that page's items and where the next one begins, which the parameter `token` then says.
+    """
+    items: list[Made] = []
+    asked = query
+    for _ in range(MAX_PAGES):
+        found, following = await page(asked)
+        items += found
+        if not following:
+            break
+        asked = f"{query}&{token}={path_part(following)}"
+    return items
 
 
 def decoded(body: bytes, kind: type[Kind], what: str) -> Kind:
