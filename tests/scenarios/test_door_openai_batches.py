@@ -57,6 +57,7 @@ def text_of(result: Any) -> str:
     return text
 
 
+@pytest.mark.behaviour("DOOR-30")
 async def test_a_batch_is_answered_in_the_order_of_its_lines_and_each_line_is_on_the_books(gateway: Gateway) -> None:
     async with gateway.openai() as client:
         asked = [line(f"line {number}", TEXTS[number % 2]) for number in range(20)]
@@ -167,6 +168,7 @@ async def test_batches_are_listed_in_pages_the_newest_first(gateway: Gateway) ->
             await client.batches.retrieve("batch_none")
 
 
+@pytest.mark.behaviour("DOOR-32")
 async def test_nothing_outside_the_folder_of_files_can_be_named(gateway: Gateway) -> None:
     secret = gateway.house.settings.store_path / "files" / "secret"
     secret.parent.mkdir(parents=True, exist_ok=True)
@@ -179,6 +181,7 @@ async def test_nothing_outside_the_folder_of_files_can_be_named(gateway: Gateway
         assert (await gateway.http.delete(f"/v1/files/{name}")).status_code == 404
 
 
+@pytest.mark.behaviour("DOOR-32")
 async def test_what_one_key_left_no_other_finds(tmp_path: Path) -> None:
     secrets = {"KEY_A": "key-of-a-0123456789", "KEY_B": "key-of-b-0123456789"}
     server = {"api_keys": {"a": "env:KEY_A", "b": "env:KEY_B"}}
@@ -319,6 +322,7 @@ async def test_a_batch_goes_on_after_the_gateway_was_stopped(tmp_path: Path) -> 
             assert not list((tmp_path / "store" / "batches").iterdir())
 
 
+@pytest.mark.behaviour("DOOR-31")
 async def test_a_batch_goes_on_after_the_gateway_was_killed_and_nothing_is_booked_twice(tmp_path: Path) -> None:
     async with FakeOpenAI(["small"]) as fake:
         settings = (

@@ -41,7 +41,12 @@ def _text(item: Any, at: str) -> str:
 
 def encode_moderate_reply(reply: ModerateReply, request_id: str) -> bytes:
     results = [
-        {"flagged": result.flagged, "categories": result.categories, "category_scores": result.scores}
+        {
+            "flagged": result.flagged,
+            "categories": result.categories,
+            "category_scores": result.scores,
+            "category_applied_input_types": {name: ["text"] for name in result.categories},
+        }
         for result in reply.results
     ]
     return msgspec.json.encode({"id": f"modr-{request_id}", "model": reply.model, "results": results})
