@@ -66,7 +66,7 @@ def placed(spec: EngineSpec, hardware: str) -> EngineSpec:
     """The spec for that hardware (cpu, cuda, rocm, mps). Raises NotSupported where this build has none, and MissingExtra."""
     if hardware == CPU:
         return msgspec.structs.replace(spec, gpu_layers=0)
-    kinds = _gpu_kinds(load_binding())
+    kinds = gpu_kinds(load_binding())
     if hardware not in kinds:
         raise NotSupported(
             f"llama.cpp as it is installed in this process has no {hardware}, but {', '.join((*kinds, CPU))}", param="hardware"
@@ -76,7 +76,7 @@ def placed(spec: EngineSpec, hardware: str) -> EngineSpec:
 
 def hardware_of(spec: EngineSpec) -> str:
     """What such an engine runs on."""
-    kinds = _gpu_kinds(load_binding())
+    kinds = gpu_kinds(load_binding())
     return CPU if spec.gpu_layers == 0 or not kinds else kinds[0]
 
 
@@ -169,10 +169,10 @@ def _parameters(binding: Any, spec: EngineSpec, socket: Path) -> Any:
 
 
 def _has_gpu(binding: Any) -> bool:
-    return bool(_gpu_kinds(binding))
+    return bool(gpu_kinds(binding))
 
 
-def _gpu_kinds(binding: Any) -> list[str]:
+def gpu_kinds(binding: Any) -> list[str]:
     """The kinds of the GPUs that it sees, as jackfield calls them where it has a name for them."""
     gpu = binding.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
     names = [device["name"].lower() for device in binding.get_device_info() if device["type"] == gpu]

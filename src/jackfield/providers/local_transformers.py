@@ -18,6 +18,8 @@ import msgspec
 from jackfield.core.contracts import (
     Embeds,
     ListsModels,
+    LoadedModel,
+    LoadsModels,
     ProbeResult,
     Probes,
     Provider,
@@ -37,7 +39,7 @@ from jackfield.providers.fit import check_fit
 from jackfield.providers.hf_models import HfFacts, list_folders, read_folder, resolve_folder
 from jackfield.providers.remedies import failed
 from jackfield.providers.torch_device import check_device
-from jackfield.providers.torch_model import PIP_LINE, TYPES, TorchSpec
+from jackfield.providers.torch_model import PIP_LINE, TYPES, TorchSpec, check_hardware
 from jackfield.providers.transformers_engine import (
     Began,
     Ended,
@@ -245,10 +247,38 @@ class LocalTransformers:
         state = "loads at the first request" if self._engine is None else f"loaded on {self._engine.model.device.hardware}"
         return ProbeResult(True, 0.0, f"{self._name}, {state}", models=(self._name,))
 
+    async def load_model(self, model: str, hardware: str | None = None) -> None:
+        """Into memory; onto that hardware, if it is on another. Raises ModelNotFound, NotSupported for hardware it lacks."""
+        self._check_model(model)
+        try:
+            if hardware not in (None, "cpu"):
+                await asyncio.to_thread(check_hardware, str(hardware))
+            await self._ready_engine(hardware)
+        except JackfieldError as error:
+            raise self._failed(error, "load") from error.__cause__
+
+    async def unload_model(self, model: str) -> None:
+        """Out of memory when its running answers have ended; the next request loads it again. Raises ModelNotFound."""
+        self._check_model(model)
+        async with self._engine_lock:
+            await self._let_go()
+
+    async def loaded_models(self) -> tuple[LoadedModel, ...]:
+        engine = self._engine
+        if engine is None:
+            return ()
+        hardware = engine.model.device.hardware
+        size_bytes = await asyncio.to_thread(_weights_bytes, Path(engine.spec.path))
+        gpu_bytes = 0 if hardware == "cpu" else size_bytes
+        return (LoadedModel(self._name, size_bytes, gpu_bytes, context_length=self._window, hardware=hardware),)
+
     async def aclose(self) -> None:
         self._is_closed = True
         async with self._engine_lock:
-            engine, self._engine = self._engine, None
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        engine, self._engine = self._engine, None
         if engine is not None:
             await loans.give_back(engine)
 
@@ -280,20 +310,21 @@ class LocalTransformers:
             f"`hf download {self._wanted} --local-dir {self._wanted}` and copy that folder to {where}"
         )
 
-    async def _ready_engine(self) -> TransformersEngine:
+    async def _ready_engine(self, hardware: str | None = None) -> TransformersEngine:
         async with self._engine_lock:
-            if self._engine is None:
+            engine = self._engine
+            if engine is None or hardware not in (None, engine.model.device.hardware):
                 if self._is_closed:
                     raise NotSupported("this slot was unplugged")
                 check_installed()
                 folder, facts = await self._found()
                 self._fit_window(facts)
                 config = self._config
-                spec = TorchSpec(
-                    str(folder), self._name, config.device, config.dtype, config.embedding, config.trust_remote_code
-                )
-                self._engine = await loans.borrow(spec)
-            return self._engine
+                device = config.device if hardware is None or config.device.startswith(hardware) else hardware
+                spec = TorchSpec(str(folder), self._name, device, config.dtype, config.embedding, config.trust_remote_code)
+                await self._let_go()
+                self._engine = engine = await loans.borrow(spec)
+            return engine
 
     def _fit_window(self, facts: HfFacts) -> None:
         if facts.context_length is not None and self._window > facts.context_length:
@@ -310,6 +341,12 @@ class LocalTransformers:
         return failed(error, self.card, operation, self._name)
 
 
-def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds]]:
+def _weights_bytes(folder: Path) -> int:
+    """What its files of weights have on the disk."""
+    return sum(path.stat().st_size for kind in ("*.safetensors", "*.bin") for path in folder.glob(kind))
+
+
+def _satisfies() -> tuple[type[ProviderType], type[Provider], type[ListsModels], type[Probes], type[Embeds], type[LoadsModels]]:
     """Never called: here mypy proves that the class keeps its contracts."""
-    return LocalTransformers, LocalTransformers, LocalTransformers, LocalTransformers, LocalTransformers
+    made = LocalTransformers
+    return made, made, made, made, made, made

@@ -56,6 +56,15 @@ def what_torch_says(torch: Any) -> TorchSays:
     )
 
 
+def check_hardware(hardware: str) -> None:
+    """Blocking. Raises NotSupported where PyTorch as it is installed sees none of it, and MissingExtra."""
+    torch, _ = load_libraries()
+    try:
+        pick_device(what_torch_says(torch), hardware)
+    except ServiceFailed as error:
+        raise NotSupported(error.message, param="hardware") from None
+
+
 def load(spec: TorchSpec) -> "TorchModel":
     """Raises MissingExtra, NotAllowed where the model wants to run its own code, ServiceFailed where it cannot be loaded."""
     torch, transformers = load_libraries()

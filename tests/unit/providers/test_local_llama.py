@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -239,3 +240,45 @@ async def test_after_closing_it_answers_no_more(local: LocalLlama) -> None:
     await local.aclose()
     with pytest.raises(NotSupported, match="unplugged"):
         await _reply(local, _asked("ping"))
+
+
+async def test_its_model_is_loaded_and_unloaded_by_name(local: LocalLlama) -> None:
+    assert await local.loaded_models() == ()
+    await local.load_model("tiny-llm", "cpu")
+    (held,) = await local.loaded_models()
+    assert (held.model, held.hardware, held.gpu_bytes, held.context_length) == ("tiny-llm", "cpu", 0, 2048)
+    assert held.size_bytes == (DEMO_DIR / "tiny-llm.gguf").stat().st_size
+    assert (await _reply(local, _asked("ping"))).text == "pong"
+    with pytest.raises(NotSupported, match="no rocm") as lacking:
+        await local.load_model("tiny-llm", "rocm")
+    assert lacking.value.param == "hardware"
+    assert len(await local.loaded_models()) == 1, "what cannot be had takes nothing away"
+    await local.unload_model("tiny-llm")
+    await local.unload_model("tiny-llm")
+    assert (await local.loaded_models(), llama_engine.loans.engines) == ((), {})
+    for refused in (local.load_model, local.unload_model):
+        with pytest.raises(ModelNotFound):
+            await refused("other")
+
+
+def test_devices_are_told_by_what_llama_cpp_calls_them() -> None:
+    class Binding:
+        """Of the engine's module, what says which devices it sees."""
+
+        ggml_backend_dev_type = SimpleNamespace(GGML_BACKEND_DEVICE_TYPE_GPU=1)
+
+        def __init__(self, *names: str) -> None:
+            self.names = names
+
+        def get_device_info(self) -> list[dict[str, Any]]:
+            return [{"name": "CPU", "type": 0}, *({"name": name, "type": 1} for name in self.names)]
+
+    for names, kinds in (
+        ((), []),
+        (("CUDA0", "CUDA1"), ["cuda"]),
+        (("ROCm0",), ["rocm"]),
+        (("Metal",), ["mps"]),
+        (("MTL0",), ["mps"]),
+        (("Vulkan0",), ["vulkan0"]),
+    ):
+        assert llama_engine.gpu_kinds(Binding(*names)) == kinds

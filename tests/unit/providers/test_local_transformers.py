@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,3 +255,31 @@ def test_foreign_code_is_run_only_where_the_config_says_so(tools: FakeTools, cap
     assert "org/tiny may run Python code of its own" in caplog.text
     with pytest.raises(NotAllowed, match="switched off"):
         LocalTransformers.create({**CONFIG, "enabled": False}, tools)
+
+
+@pytest.mark.behaviour("HTTP-12")
+async def test_its_model_is_loaded_and_unloaded_by_name(
+    local: LocalTransformers, loaded: list[FakeTorchModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await local.loaded_models() == ()
+    await local.load_model("org/tiny", "cpu")
+    assert [model.spec.device for model in loaded] == ["cpu"]
+    (held,) = await local.loaded_models()
+    assert (held.model, held.hardware, held.gpu_bytes) == ("org/tiny", "cpu", 0)
+    await local.load_model("org/tiny")
+    await local.load_model("org/tiny", "cpu")
+    assert (await reply(local, asked())).text == "pong"
+    assert len(loaded) == 1, "it was there already"
+    await local.unload_model("org/tiny")
+    assert (await local.loaded_models(), loaded[0].is_free) == ((), True)
+    await local.unload_model("org/tiny")
+    for refused in (local.load_model, local.unload_model):
+        with pytest.raises(ModelNotFound):
+            await refused("org/other")
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: False, device_count=lambda: 0), backends=SimpleNamespace(), version=None
+    )
+    monkeypatch.setattr(torch_model, "load_libraries", lambda: (torch, None))
+    with pytest.raises(NotSupported, match="no cuda here") as lacking:
+        await local.load_model("org/tiny", "cuda")
+    assert lacking.value.param == "hardware"
