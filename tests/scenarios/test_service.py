@@ -32,8 +32,9 @@ def nothing_is_left() -> Iterator[None]:
 def config_in(folder: Path, slot: str = SCRIPTED, **fields: Any) -> InferenceServiceConfig:
     """A service with its own store, one slot, a free port and no look around."""
     file = folder / "service.yaml"
-    file.write_text(f"store: {folder / 'store'}\nplugins: false\nslots: {{0: {slot}}}\n")
-    given = {"hf_server_port": 0, "hf_auto_discover_skills": False, "settings_file": file, **fields}
+    file.write_text(f"plugins: false\nslots: {{0: {slot}}}\n")
+    own = {"settings_file": file, "store": folder / "store"}
+    given = {"hf_server_port": 0, "hf_auto_discover_skills": False, **own, **fields}
     return InferenceServiceConfig(**given)
 
 

@@ -35,7 +35,8 @@ class InferenceServiceConfig:
     `hf_auto_discover_skills`: what is served on this machine is found and plugged at start.
     `api_backends`, `cli_backends`: ids or aliases of providers to plug at start. `consent`: prompts may go to those of them
     that are on other machines. `enable_libp2p` must be False: there is no peer-to-peer node to start.
-    `settings_file`: as `jackfield up --config`. The interval is in seconds; port 0 takes a free one.
+    `settings_file`: as `jackfield up --config`. `store`: the folder of this service, which no other may use meanwhile.
+    The interval is in seconds; port 0 takes a free one.
     """
 
     enable_backend_manager: bool = True
@@ -56,6 +57,7 @@ class InferenceServiceConfig:
     cli_backends: Collection[str] = ()
     consent: bool = False
     settings_file: str | Path | None = None
+    store: str | Path | None = None
 
 
 _DEFAULTS = InferenceServiceConfig()
@@ -80,7 +82,11 @@ def load_service_settings(config: InferenceServiceConfig, environ: Mapping[str, 
 
 def _flags(config: InferenceServiceConfig) -> dict[str, Any]:
     said = {setting: getattr(config, field) for field, setting in SETTING_OF.items() if _is_said(config, field)}
-    return said if config.enable_backend_manager else {**said, "routing.health_checks": False}
+    if config.store is not None:
+        said["store"] = str(config.store)
+    if not config.enable_backend_manager:
+        said["routing.health_checks"] = False
+    return said
 
 
 def _is_said(config: InferenceServiceConfig, field: str) -> bool:

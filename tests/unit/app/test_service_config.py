@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "cli_backends": (),
     "consent": False,
     "settings_file": None,
+    "store": None,
 }
 
 
@@ -65,6 +66,7 @@ def test_a_fields_default_is_that_of_its_setting(field: str, setting: str) -> No
         ("hf_auto_discover_skills", False, "discovery.enabled", False),
         ("hf_enable_hardware_detection", False, "discovery.hardware", False),
         ("enable_websocket", False, "server.websocket", False),
+        ("store", Path("/somewhere"), "store", "/somewhere"),
     ],
 )
 def test_a_field_sets_its_setting(field: str, value: Any, setting: str, becomes: Any) -> None:
