@@ -273,6 +273,7 @@ class GatewayProtocol(LimitedProtocol):
         super().__init__(*args, **kwargs)
         root = cast("Root", self.app)
         self._serve: Serve = root.serve
+        self.access_log = False  # whoever listens to that logger: its lines have queries in them, and so keys
         self.max_body_bytes = root.max_body_bytes
         self.patience_s = root.patience_s
         self.url = b""

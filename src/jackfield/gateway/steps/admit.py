@@ -66,18 +66,16 @@ def shown_key(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes | Non
     if given and (key := _without_scheme(given)):
         return key
     for name in KEY_HEADERS:
-        if key := headers.get(name, b""):
+        if key := headers.get(name, b"").strip():
             return key
     return next((unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=") and pair[4:]), None)
 
 
 def _without_scheme(given: bytes) -> bytes:
     scheme, _, rest = given.partition(b" ")
-    return rest.strip() if scheme.lower() == b"bearer" else given
+    return rest.strip() if scheme.lower() == b"bearer" else given.strip()
 
 
 def _without_port(host: bytes) -> bytes:
-    host = host.lower()
-    if host.startswith(b"["):
-        return host.partition(b"]")[0] + b"]"
-    return host.rpartition(b":")[0] or host
+    name, colon, port = host.lower().rpartition(b":")
+    return name if colon and name and (port.isdigit() or not port) else host.lower()

@@ -3,6 +3,7 @@
 import pytest
 
 from jackfield.core.errors import AuthFailed, NotAllowed
+from jackfield.core.redaction import redact
 from jackfield.gateway.steps.admit import Admission
 
 KEY = "a-key-of-ours"
@@ -13,7 +14,19 @@ def test_loopback_hosts_come_in(host: bytes) -> None:
     Admission().admit({b"host": host})
 
 
-@pytest.mark.parametrize("host", [b"evil.example:7311", b"127.0.0.1.evil.example", b"10.0.0.7:7311", b""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"evil.example:7311",
+        b"127.0.0.1.evil.example",
+        b"10.0.0.7:7311",
+        b"",
+        b"localhost:80@evil.example",
+        b"[::1].evil.example",
+        b"localhost, evil.example",
+        b":80",
+    ],
+)
 def test_a_foreign_host_is_refused(host: bytes) -> None:
     with pytest.raises(NotAllowed, match="does not answer to the host") as caught:
         Admission().admit({b"host": host})
@@ -43,7 +56,8 @@ def test_an_exposed_gateway_answers_to_any_host_but_not_without_a_key() -> None:
     [
         {b"authorization": b"Bearer " + KEY.encode()},
         {b"authorization": b"bearer  " + KEY.encode()},
-        {b"x-api-key": KEY.encode()},
+        {b"x-api-key": KEY.encode() + b" "},
+        {b"x-goog-api-key": KEY.encode(), b"authorization": b"Bearer ", b"x-api-key": b""},
     ],
 )
 def test_each_form_of_the_key_is_taken(headers: dict[bytes, bytes]) -> None:
@@ -59,3 +73,12 @@ def test_a_wrong_key_is_403_and_never_repeated() -> None:
 
 def test_an_open_path_needs_no_key() -> None:
     Admission({"main": KEY}).admit({b"host": b"localhost"}, is_open=True)
+
+
+@pytest.mark.parametrize("headers", [{}, {b"x-api-key": b""}, {b"authorization": b""}, {b"authorization": b"Bearer  "}])
+@pytest.mark.parametrize("query", [b"", b"key", b"key=", b"key=&key="])
+def test_an_empty_key_is_none_and_opens_nothing(headers: dict[bytes, bytes], query: bytes) -> None:
+    with pytest.raises(AuthFailed) as caught:
+        Admission({"main": ""}).admit(headers, query)
+    assert caught.value.status == 401
+    assert "[redacted]" not in redact(caught.value.message)
