@@ -16,13 +16,15 @@ def transcribe(
 ) -> None:
     """The words that are spoken in a sound file."""
     from jackfield.app.cli import output
+    from jackfield.app.cli.transfer import uploading
     from jackfield.core.contracts import Transcribes
     from jackfield.core.requests import TranscribeReply, TranscribeRequest
 
     request = TranscribeRequest(audio.read_bytes(), audio.name, model=source.model, language=language)
 
     async def ask(live: Transcribes) -> TranscribeReply:
-        return await live.transcribe(request)
+        with uploading(audio.name, len(request.audio), quiet=source.call.json):
+            return await live.transcribe(request)
 
     reply = source.ask(Transcribes, "transcribe", ask)
     if source.call.json:

@@ -23,6 +23,7 @@ def start(
 ) -> None:
     """Uploads examples and starts a training; prints the job's id. Training costs money at the source."""
     from jackfield.app.cli import output
+    from jackfield.app.cli.transfer import uploading
     from jackfield.core.contracts import FineTunes, KeepsFiles
     from jackfield.core.errors import NotSupported
     from jackfield.core.requests import Upload
@@ -30,7 +31,8 @@ def start(
     async def ask(live: "FineTunes") -> dict[str, Any]:
         if not isinstance(live, KeepsFiles):
             raise NotSupported("it takes no files: upload the examples there yourself")
-        stored = await live.upload_file(Upload(examples.name, examples.read_bytes()), PURPOSE)
+        with uploading(examples.name, examples.stat().st_size, quiet=source.call.json):
+            stored = await live.upload_file(Upload(examples.name, examples.read_bytes()), PURPOSE)
         return {"job": await live.start_tuning(model, stored.id), "file": stored.id}
 
     told = source.ask(FineTunes, "train models", ask)

@@ -61,7 +61,9 @@ def test_speak_and_transcribe(jf: Run, at: list[str], tmp_path: Path) -> None:
     file = tmp_path / "said.mp3"
     told = jf("speak", "hello", "--out", str(file), *at, "--json").json
     assert told["size_bytes"] == len(file.read_bytes()) > 0
-    assert jf("transcribe", str(file), *at).out.strip()
+    written = jf("transcribe", str(file), *at)
+    assert written.out.strip()
+    assert f"said.mp3: uploading {told['size_bytes']} bytes" in written.err
 
 
 def test_finetune(jf: Run, at: list[str], tmp_path: Path) -> None:
@@ -70,6 +72,7 @@ def test_finetune(jf: Run, at: list[str], tmp_path: Path) -> None:
     started = jf("finetune", "start", "gpt-4o-mini", str(examples), *at, "--json").json
     told = jf("finetune", "status", started["job"], *at, "--json").json
     assert told["status"]
+    assert "examples.jsonl: uploading 17 bytes" in jf("finetune", "start", "gpt-4o-mini", str(examples), *at).err
 
 
 def test_models_of_a_source(jf: Run, at: list[str]) -> None:
