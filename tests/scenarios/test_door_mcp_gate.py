@@ -65,8 +65,9 @@ async def test_limits_of_a_key_hold_for_its_tools(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "https://evil.example"}, {"origin": "null"}])
 async def test_pages_of_others_are_kept_out(gateway: Gateway, headers: dict[str, str]) -> None:
-    said = await gateway.http.post("/mcp", headers={**ACCEPT, **headers}, json=BEGIN)
-    assert said.status_code == 403
+    for method, path in (("POST", "/mcp"), ("GET", "/mcp/sse"), ("POST", "/mcp/messages/?session_id=0")):
+        said = await gateway.http.request(method, path, headers={**ACCEPT, **headers}, json=BEGIN)
+        assert (said.status_code, said.json()["jsonrpc"]) == (403, "2.0")
 
 
 @BOTH
@@ -191,9 +192,17 @@ async def test_a_prompt_that_is_not_there_is_the_clients_mistake(gateway: Gatewa
 
 
 async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b" " * 1000
+
     async with running_gateway(tmp_path, server={"max_body_bytes": 10_000}) as gateway:
-        said = await gateway.http.post("/mcp", headers={**ACCEPT, "content-type": "application/json"}, content=b" " * 10_001)
-        assert said.status_code == 413
+        headers = {**ACCEPT, "content-type": "application/json"}
+        for path in ("/mcp", "/mcp/messages/?session_id=0"):
+            for body in (b" " * 10_001, pieces()):
+                said = await gateway.http.post(path, headers=headers, content=body)
+                assert said.status_code == 413
+                assert "server.max_body_bytes" in said.json()["error"]["message"]
 
 
 async def test_an_open_stream_does_not_keep_the_gateway(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

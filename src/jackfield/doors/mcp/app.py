@@ -13,7 +13,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from jackfield.core.errors import Overloaded
 from jackfield.doors.mcp.endless import Endless
 from jackfield.doors.mcp.errors import InProtocol
-from jackfield.doors.mcp.messages import ASGIApp, Messages
+from jackfield.doors.mcp.messages import ASGIApp, serve_whole
 from jackfield.doors.mcp.panel import McpPanel
 from jackfield.doors.mcp.server import create_server
 from jackfield.doors.mcp.sessions import Sessions
@@ -45,6 +45,7 @@ class McpApp:
         self._server = create_server(panel)
         self._stopping = stopping
         self._sessions_max = sessions_max
+        self._max_body_bytes = max_body_bytes
         self._older_open = 0
         streamable = self._server.streamable_http_app(
             streamable_http_path=PATH,
@@ -58,7 +59,6 @@ class McpApp:
             max_request_body_size=max_body_bytes,
             transport_security=_CHECKED,
         )
-        self._messages = Messages(self._older, max_body_bytes)
         self._sessions = Sessions(streamable, sessions_max)
         self._ready: asyncio.Future[None] | None = None
         self._leave = asyncio.Event()
@@ -70,7 +70,9 @@ class McpApp:
         if scope["method"] == "GET":
             await Endless(receive, send, self._stopping).serve(app, scope)
         else:
-            await app(scope, receive, send)
+            # The newer transport tells itself what is wrong with a message.
+            checked = app is self._older and scope["method"] == "POST"
+            await serve_whole(app, scope, receive, send, most=self._max_body_bytes, checked=checked)
 
     async def aclose(self) -> None:
         """Ends every session. Idempotent."""
@@ -84,7 +86,7 @@ class McpApp:
             return self._serve_streamable
         if path == SSE_PATH and scope["method"] == "GET":
             return self._serve_older
-        return self._messages.serve if scope["method"] == "POST" else self._older
+        return self._older
 
     async def _serve_streamable(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._begun()

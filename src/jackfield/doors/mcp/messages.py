@@ -1,38 +1,56 @@
-"""What clients of the older transport post, looked at before the SDK is given it: what is no message goes no further.
+"""What clients post, read before the SDK is given it: a client that left meanwhile, and what is no message, go no further.
 
-The SDK would show such a body in its log. Knows JSON-RPC's envelope, no method.
+The SDK would tell of both in its log, and show the body. Knows JSON-RPC's envelope, no method.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from mcp.server.transport_security import RequestBodyLimitMiddleware
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
-from starlette.requests import Request
 
 from jackfield.core.errors import BadRequest
-from jackfield.gateway.client import Receive, Scope, Send
+from jackfield.gateway.client import Receive, Scope, Send, too_large
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Messages:
-    """In front of `app`. `serve` raises BadRequest; it answers 413 itself."""
+async def serve_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, most: int, checked: bool) -> None:
+    """`app` on a request whose body, of at most `most` bytes, is all there; nothing where the client left before it was.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        self._app = app
-        self.serve = RequestBodyLimitMiddleware(self._checked, max_body_bytes)
+    With `checked` the body must be a message. Raises BodyTooLarge, BadRequest.
+    """
+    body = await _whole(scope, receive, most)
+    if body is None:
+        return
+    if checked:
+        _check(body)
+    left = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await Request(scope, receive).body()
-        try:
-            jsonrpc_message_adapter.validate_json(body, by_name=False)
-        except ValidationError:
-            raise BadRequest("the body is no JSON-RPC message: send one object with jsonrpc, and method or result") from None
-        left = [{"type": "http.request", "body": body, "more_body": False}]
+    async def again() -> MutableMapping[str, Any]:
+        return left.pop() if left else await receive()
 
-        async def again() -> MutableMapping[str, Any]:
-            return left.pop() if left else await receive()
+    await app(scope, again, send)
 
-        await self._app(scope, again, send)
+
+async def _whole(scope: Scope, receive: Receive, most: int) -> bytes | None:
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > most:
+        raise too_large(most)
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise too_large(most)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _check(body: bytes) -> None:
+    try:
+        jsonrpc_message_adapter.validate_json(body, by_name=False)
+    except ValidationError:
+        raise BadRequest("the body is no JSON-RPC message: send one object with jsonrpc, and method or result") from None
