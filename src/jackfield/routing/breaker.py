@@ -108,12 +108,6 @@ class Breaker:
         return self._state
 
     @property
-    def opens_until(self) -> float | None:
-        """The clock's time until which nothing is let through; None when something may be now."""
-        until = self._until if self._state is BreakerState.OPEN else self._paused_until
-        return until if self._clock() < until else None
-
-    @property
     def is_resting(self) -> bool:
         """Open, paused, or with all its probes out: `allow` would say no."""
         return not self._is_calm and self.retry_after_s > 0.0

@@ -119,13 +119,6 @@ class AnswerCache:
             self.evictions += 1
         return True
 
-    def forget_old(self) -> int:
-        """Frees what is too old to be given again; how many answers that were. Linear: not for the request path."""
-        old = [key for key, answer in self._answers.items() if not self._is_fresh(answer)]
-        for key in old:
-            self._drop(key)
-        return len(old)
-
     def clear(self) -> None:
         self._answers.clear()
         self.size_bytes = 0

@@ -23,7 +23,6 @@ from jackfield.routing.stages import Wish, model_for, why
 C = TypeVar("C", bound=Selectable)
 
 DECISIONS_MAX = 1000
-ATTEMPTS_MAX = 16
 LINES_IN_AN_ERROR = 8
 
 
@@ -134,26 +133,17 @@ class Explained(Protocol):
 
 
 class Decision:
-    """One request's selection and what came of it. `at` is Unix seconds; `attempts` are lines, in order, without prompts."""
+    """One request's selection; `at` is Unix seconds. What came of it stands in the ledger."""
 
-    __slots__ = ("at", "attempts", "choice", "request_id")
+    __slots__ = ("at", "choice", "request_id")
 
     def __init__(self, request_id: str, choice: Explained, at: float) -> None:
         self.request_id = request_id
         self.choice = choice
         self.at = at
-        self.attempts: list[str] = []
-
-    def lines(self) -> list[str]:
-        return [*self.choice.selection().explain(), *(f"attempt: {attempt}" for attempt in self.attempts)]
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "request_id": self.request_id,
-            "at": self.at,
-            **self.choice.selection().as_dict(),
-            "attempts": list(self.attempts),
-        }
+        return {"request_id": self.request_id, "at": self.at, **self.choice.selection().as_dict()}
 
 
 class Decisions:
@@ -177,12 +167,6 @@ class Decisions:
         if len(kept) >= self._limit:
             kept.popitem(last=False)
         kept[request_id] = Decision(request_id, choice, self._clock())
-
-    def add_attempt(self, request_id: str, line: str) -> None:
-        """What an attempt came to; nothing happens for a request that is not, or no longer, known."""
-        decision = self._kept.get(request_id)
-        if decision is not None and len(decision.attempts) < ATTEMPTS_MAX:
-            decision.attempts.append(line)
 
     def get(self, request_id: str) -> Decision | None:
         return self._kept.get(request_id)

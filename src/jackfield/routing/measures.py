@@ -13,11 +13,6 @@ PROMPT_CLASSES = (1024, 4096, 16384, 65536)
 SMOOTHING = 0.2
 
 
-def prompt_class(prompt_bytes: int) -> int:
-    """0 for the shortest prompts to 4 for those of 64 KiB and more."""
-    return bisect_right(PROMPT_CLASSES, prompt_bytes)
-
-
 class BackendMetrics:
     """`total` = `ok` + `failed` (its own fault) + `rejected` (the request's) + `cancelled`; times in seconds, of good answers.
 

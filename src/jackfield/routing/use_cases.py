@@ -4,7 +4,7 @@ A rule is a list of targets. What a target fits is answered here; what that mean
 """
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -48,11 +48,6 @@ class Target(msgspec.Struct, frozen=True):
         if _WILD.isdisjoint(self.model):
             return self.model if not candidate.models or self.model in candidate.models else None
         return next((name for name in candidate.models if fnmatchcase(name, self.model)), None)
-
-
-def models_in_order(models: Sequence[str]) -> tuple[Target, ...]:
-    """Targets for a list of models, the first one first, whoever has it."""
-    return tuple(Target(model=model) for model in models)
 
 
 class UseCases:

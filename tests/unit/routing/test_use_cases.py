@@ -8,7 +8,7 @@ from jackfield.core.errors import BadRequest
 from jackfield.providers.registry import load_registrar
 from jackfield.routing.candidates import Candidate
 from jackfield.routing.select import Wish, select
-from jackfield.routing.use_cases import Target, UseCases, models_in_order, parse_use_cases
+from jackfield.routing.use_cases import Target, UseCases, parse_use_cases
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_rule_without_anybody_at_the_end_excludes_the_rest() -> None:
 
 
 def test_models_in_order_are_targets_too() -> None:
-    wish = Wish(targets=models_in_order(("a", "b")))
+    wish = Wish(targets=(Target(model="a"), Target(model="b")))
     selection = select([Candidate(0, "x", models=("b",)), Candidate(1, "y", models=("a", "b"))], wish)
     assert [each.slot for each in selection.order] == [1, 0]
     assert selection.model == "a"

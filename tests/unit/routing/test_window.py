@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jackfield.routing.measures import BackendMetrics, prompt_class
+from jackfield.routing.measures import PROMPT_CLASSES, BackendMetrics
 from jackfield.routing.window import Window
 
 SECONDS = st.floats(0, 1000, allow_nan=False)
@@ -48,7 +48,11 @@ def test_it_stays_small() -> None:
     ("size", "number"), [(0, 0), (1023, 0), (1024, 1), (4095, 1), (4096, 2), (16384, 3), (65535, 3), (65536, 4), (10**9, 4)]
 )
 def test_prompts_are_sorted_by_size(size: int, number: int) -> None:
-    assert prompt_class(size) == number
+    metrics = BackendMetrics(0.0)
+    metrics.note_good(2.0, 0.5, size)
+    alike = [metrics.first_token(each) is not None for each in (0, *PROMPT_CLASSES)]
+    assert alike.index(True) == number
+    assert alike.count(True) == 1
 
 
 def test_first_tokens_are_kept_by_prompt_size() -> None:
