@@ -233,7 +233,7 @@ async def test_a_model_is_shown_by_its_source_or_by_what_is_known_of_it(client: 
 
 
 async def test_a_source_that_cannot_show_now_is_told_of_by_what_is_known(gateway: Gateway, llama: FakeOllama) -> None:
-    await gateway.house.catalogue.models()
+    await gateway.house.catalogue.models(5.0)
     llama.behaviour = Behaviour(status=500)
     shown = await gateway.http.post("/api/show", json={"name": OWN})
     assert (shown.status_code, shown.json()["details"]["parameter_size"]) == (200, "3.2B")
@@ -284,10 +284,12 @@ async def test_a_model_is_pulled_used_and_deleted(client: ollama.AsyncClient, ga
     ]  # fmt: skip
     counted = [(step.completed, step.total) for step in steps if step.total is not None]
     assert counted[-1] == (2_019_393_189, 2_019_393_189)
+    await gateway.house.catalogue.models(5.0)
     assert "llama3.2:latest" in [model.model for model in (await client.list()).models]
     assert (await client.chat("llama3.2", PING)).message.content == "pong"
     assert (await client.delete("llama3.2")).status == "success"
     assert "llama3.2:latest" not in llama.models
+    await gateway.house.catalogue.models(5.0)
     assert "llama3.2:latest" not in [model.model for model in (await client.list()).models]
     assert (await client.pull("all-minilm")).status == "success"
 

@@ -31,7 +31,7 @@ async def gateway(tmp_path: Path, llama: FakeOllama) -> AsyncIterator[Gateway]:
     async with FakeOpenAI([MODEL]) as fake, running_gateway(tmp_path) as running:
         await running.plug(0, "openai-compat", base_url=fake.base_url, model=MODEL)
         await running.plug(1, "ollama", base_url=llama.base_url)
-        await running.house.catalogue.models()
+        await running.house.catalogue.models(5.0)
         yield running
 
 
@@ -138,10 +138,12 @@ async def test_what_was_fetched_is_known_at_once_and_what_was_removed_is_not(gat
     held = stock(gateway)
     async with aclosing(held.pull("llama3.2")) as steps:
         assert [step.status async for step in steps][-1] == "success"
+    await gateway.house.catalogue.models(5.0)
     assert held.known_as("llama3.2") == "llama3.2:latest"
     gone = await held.delete("llama3.2")
     assert (gone.slot, gone.model) == (1, "llama3.2:latest")
     assert "llama3.2:latest" not in llama.models
+    await gateway.house.catalogue.models(5.0)
     with pytest.raises(ModelNotFound):
         held.known_as("llama3.2")
 
