@@ -350,14 +350,16 @@ async def never_reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     await asyncio.sleep(30)
 
 
-@STREAMS
-async def test_one_that_never_reads_the_request_gives_way(tmp_path: Path, stream: bool) -> None:
-    async with facing(tmp_path, never_reads) as (house, source):
-        heard = await house.ask(stream=stream, messages=[{"role": "user", "content": "Count to 9" + " " * 12_000_000}])
-        assert heard.slot == "1"
-        assert heard.error is None
+@pytest.mark.parametrize("alone", [False, True])
+async def test_one_that_never_reads_the_request_gives_way(tmp_path: Path, alone: bool) -> None:
+    async with facing(tmp_path, never_reads, alone=alone) as (house, source):
+        heard = await house.ask(stream=alone, messages=[{"role": "user", "content": "Count to 9" + " " * 12_000_000}])
         assert heard.seconds < 5
-        assert len(source.asked) == 1
+        if alone:
+            assert_told(house, heard, 504, "timeout")
+        else:
+            assert (heard.slot, heard.error) == ("1", None)
+        assert len(source.asked) == 1 + alone
         await house.settled()
 
 

@@ -95,7 +95,7 @@ def test_holds_double_from_five_seconds_to_five_minutes() -> None:
 
 
 def test_jitter_shortens_a_hold_by_a_fifth_at_most_and_retry_after_lengthens_it() -> None:
-    breaker, clock = made(random=0.999_999)
+    breaker, _ = made(random=0.999_999)
     fail(breaker)
     assert breaker.retry_after_s == pytest.approx(4.0, rel=1e-3)
     breaker, _clock = made()
