@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import network_guard
@@ -13,6 +14,8 @@ __all__ = ["lemonade", "llama"]
 
 KEY_ENDINGS = ("_API_KEY", "_TOKEN", "_API_TOKEN")
 network_guard.install()
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -25,7 +25,7 @@
     |  |- Unavailable           5xx, refused, unreachable, TLS failure
     |  |- TimedOut              connect, first byte, idle or total limit passed
     |  |- Malformed             the answer breaks its own protocol
-    |  |  `- ToolCallParseError a tool call in it cannot be read
+    |  |  `- ToolCallParseError  a tool call in it cannot be read
     |  `- StreamBroken          the answer stopped in the middle
     `- ServiceFailed            a process of ours: start failed, crashed, not ready
        |- PortTaken             the port is in use
