@@ -122,7 +122,7 @@ class House:
 
 def _is_of_the_gateway(task: asyncio.Task[Any]) -> bool:
     name = getattr(task.get_coro(), "__qualname__", "")
-    return task is not asyncio.current_task() and not name.startswith(("FakeServer", "tls_port", "test_"))
+    return task is not asyncio.current_task() and not name.startswith(("FakeServer", "tls_port", "serving", "test_"))
 
 
 def _read_plain(raw: bytes, heard: Heard) -> None:
