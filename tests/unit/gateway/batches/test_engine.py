@@ -110,7 +110,7 @@ async def test_a_restart_asks_only_what_has_no_answer(house: House) -> None:
     await house.until_asked(6)
     answers = house.folder / "batches" / f"{batch.id}.jsonl"
     await house.engine.aclose()
-    line = {
+    line: dict[str, Any] = {
         "id": "batch_req_1",
         "custom_id": "f",
         "response": {"status_code": 200, "request_id": None, "body": {}},
