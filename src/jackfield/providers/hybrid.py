@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from jackfield.core.contracts import ProbeResult, Probes, Provider, ProviderCard, ProviderInfo, ProviderTools, ProviderType
-from jackfield.core.errors import BadRequest, Upstream
+from jackfield.core.errors import BadRequest, JackfieldError, Upstream
 from jackfield.core.events import Event
 from jackfield.core.profiles import Capabilities
 from jackfield.core.requests import ChatRequest
@@ -68,11 +68,23 @@ class Hybrid:
         ways: tuple[Provider, Provider] = (self._websocket, self._http) if request.stream else (self._http, self._websocket)
         async with AsyncExitStack() as stack:
             try:
-                events, first = await _begun(stack, ways[0], request)
-            except Upstream:
-                await stack.aclose()
-                events, first = await _begun(stack, ways[1], request)
-            yield _resumed(first, events)
+                events, first = await _begun(stack, ways, request)
+            except JackfieldError as error:
+                raise self._own(error) from error.__cause__
+            yield self._resumed(first, events)
+
+    async def _resumed(self, first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        yield first
+        try:
+            async for event in rest:
+                yield event
+        except JackfieldError as error:
+            raise self._own(error) from error.__cause__
+
+    def _own(self, error: JackfieldError) -> JackfieldError:
+        """Who asked knows the slot's provider, not the two inside it; the message tells which way it was."""
+        error.provider = self.card.id
+        return error
 
     async def probe(self) -> ProbeResult:
         """Ready while one of the two is; what is wrong with the other one is told."""
@@ -90,15 +102,20 @@ class Hybrid:
         await self._websocket.aclose()
 
 
-async def _begun(stack: AsyncExitStack, way: Provider, request: ChatRequest) -> tuple[AsyncIterator[Event], Event]:
+async def _begun(
+    stack: AsyncExitStack, ways: tuple[Provider, Provider], request: ChatRequest
+) -> tuple[AsyncIterator[Event], Event]:
+    """The first event shows that a way works; where the first way fails before it, and may, the other one is taken."""
+    try:
+        return await _first(stack, ways[0], request)
+    except Upstream:
+        await stack.aclose()
+        return await _first(stack, ways[1], request)
+
+
+async def _first(stack: AsyncExitStack, way: Provider, request: ChatRequest) -> tuple[AsyncIterator[Event], Event]:
     events = await stack.enter_async_context(way.open(request))
     return events, await anext(events)
-
-
-async def _resumed(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for event in rest:
-        yield event
 
 
 def _satisfies() -> tuple[type[ProviderType], type[Provider], type[Probes]]:
