@@ -7,6 +7,7 @@ import multipart
 
 from jackfield.core.errors import BadRequest
 from jackfield.core.requests import Upload
+from jackfield.dialects.null_bytes import null_character
 
 PARTS_MAX = 128
 FIELD_MAX_BYTES = 1024 * 1024
@@ -47,6 +48,8 @@ def parse_form(body: bytes, headers: Mapping[bytes, bytes]) -> Form:
             if filename is not None:
                 uploads.append((name, Upload(filename, content, media_type)))
             else:
+                if b"\0" in content:
+                    raise null_character(name, name)
                 texts[name] = content.decode()
     except multipart.MultipartError as error:
         raise BadRequest(f"the form cannot be read: {error}") from None

@@ -25,6 +25,7 @@ from jackfield.dialects.json_value import (
     with_extra,
     wrong_type,
 )
+from jackfield.dialects.null_bytes import refuse_null_bytes
 from jackfield.dialects.openai_chat_messages import decode_messages, encode_messages
 from jackfield.dialects.openai_chat_quirks import REASONING_MODELS_REFUSE, ChatQuirks
 from jackfield.dialects.openai_chat_splice import dropped_warning
@@ -67,8 +68,9 @@ _FORMAT_KINDS = {"text": "text", "json_object": "json", "json_schema": "json_sch
 def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
     """The body's top-level fields, undecoded; of a name given twice the last counts.
 
-    Raises BadRequest: empty, not valid JSON (with the byte), not an object, nested too deeply.
+    Raises BadRequest: empty, not valid JSON (with the byte), not an object, nested too deeply, with a null character in it.
     """
+    refuse_null_bytes(body)
     try:
         return _decode_fields(body)
     except msgspec.ValidationError as error:

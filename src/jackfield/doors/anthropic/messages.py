@@ -11,6 +11,21 @@ from jackfield.gateway.client import Client
 from jackfield.gateway.continuation import wants_continuation
 from jackfield.gateway.fields import flag_of, model_of
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.shape import LIST, NUMBER, OBJECT, TEXT_OR_LIST, Shape
+
+_SHAPE = Shape(
+    {
+        **dict.fromkeys(("max_tokens", "temperature", "top_p", "top_k"), NUMBER),
+        "system": TEXT_OR_LIST,
+        "stop_sequences": LIST,
+        "tools": LIST,
+        "tool_choice": OBJECT,
+        "thinking": OBJECT,
+        "metadata": OBJECT,
+        "output_config": OBJECT,
+    },
+    "messages",
+)
 
 
 class Messages:
@@ -36,4 +51,5 @@ class Messages:
         call.continues = call.stream and wants_continuation(client.headers)
         if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
             raise BadRequest("messages must be a list of {role, content} objects", param="messages")
+        _SHAPE.check(fields)
         await self._pipeline.run(call, client)

@@ -12,6 +12,7 @@ from litestar import Request
 
 from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import did_you_mean
+from jackfield.dialects.null_bytes import refuse_null_bytes
 
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _PATH = re.compile(r" - at `(?:\$\.?)?(.*)`\Z")
@@ -32,6 +33,7 @@ class StrictRequest(Request[Any, Any, Any]):
 
 def decode_body(body: bytes, wanted: type[T]) -> T:
     """`body` as `wanted`. Raises BadRequest naming the field, with a did-you-mean for one that is not known."""
+    refuse_null_bytes(body)
     try:
         decoded = msgspec.json.decode(body, type=wanted)
         msgspec.json.encode(decoded)  # lone surrogates decode but can be written nowhere

@@ -16,7 +16,28 @@ from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.continuation import wants_continuation
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.shape import LIST, OBJECT, TEXT, TEXT_OR_OBJECT, Shape
 
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
+class _Content(msgspec.Struct):
+    role: str | None = None
+    parts: list[_Part] | _Part | None = None
+
+
+_SHAPE = Shape(
+    {
+        **dict.fromkeys(("systemInstruction", "system_instruction"), TEXT_OR_OBJECT),
+        **dict.fromkeys(("generationConfig", "generation_config", "toolConfig", "tool_config"), OBJECT),
+        **dict.fromkeys(("tools", "safetySettings", "safety_settings"), LIST),
+        **dict.fromkeys(("cachedContent", "cached_content"), TEXT),
+    },
+    "contents",
+    _Content,
+)
 _TRUE, _FALSE, _ARRAY = msgspec.Raw(b"true"), msgspec.Raw(b"false"), msgspec.Raw(b'"json"')
 
 
@@ -56,4 +77,5 @@ class Generate:
         call.continues = stream and wants_continuation(client.headers)
         if memoryview(fields.get("contents", b""))[:1].tobytes() != b"[":
             raise BadRequest("contents must be a list of {role, parts} objects", param="contents")
+        _SHAPE.check(fields)
         await self._pipeline.run(call, client)

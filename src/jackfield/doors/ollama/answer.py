@@ -19,9 +19,30 @@ from jackfield.gateway.continuation import wants_continuation
 from jackfield.gateway.errand import Done, Errand
 from jackfield.gateway.fields import flag_of, model_of
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.shape import LIST, OBJECT, TEXT, TEXT_OR_OBJECT, Shape
 from jackfield.gateway.stock import Stock
 
 _UNSAID = (b"", b"null")
+
+
+class _Turn(msgspec.Struct):
+    role: str | None = None
+    content: str | None = None
+    images: list[msgspec.Raw] | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
+_SHAPE = Shape(
+    {
+        **dict.fromkeys(("prompt", "system", "template", "suffix"), TEXT),
+        "options": OBJECT,
+        "format": TEXT_OR_OBJECT,
+        "tools": LIST,
+        "images": LIST,
+    },
+    "messages",
+    _Turn,
+)
 
 
 class Answer:
@@ -44,6 +65,7 @@ class Answer:
     async def __call__(self, client: Client) -> None:
         received_at = perf_counter()
         fields = parse_fields(await client.body())
+        _SHAPE.check(fields)
         asked_for = model_of(fields)
         wish = ollama.load_wish(fields)
         call = Call(

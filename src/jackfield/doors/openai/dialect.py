@@ -11,9 +11,33 @@ from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.dialects import openai_chat, openai_completions
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
+from jackfield.gateway.shape import FLAG, LIST, NUMBER, OBJECT, TEXT, TEXT_OR_LIST, TEXT_OR_OBJECT, Shape, Turn
 
 # A client that uses one name of a setting has said something about it: the slot's own must not go beside it.
 _OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
+
+
+class _Turn(Turn):
+    name: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
+_NUMBERS = ("temperature", "top_p", "top_k", "n", "seed", "max_tokens", "max_completion_tokens")
+_SHAPE = Shape(
+    {
+        **dict.fromkeys((*_NUMBERS, "frequency_penalty", "presence_penalty", "top_logprobs"), NUMBER),
+        "stop": TEXT_OR_LIST,
+        "tools": LIST,
+        "tool_choice": TEXT_OR_OBJECT,
+        "parallel_tool_calls": FLAG,
+        "response_format": OBJECT,
+        "reasoning_effort": TEXT,
+        "user": TEXT,
+    },
+    "messages",
+    _Turn,
+)
 
 
 class OpenAIChat:
@@ -30,6 +54,7 @@ class OpenAIChat:
         """What every request must have. Raises BadRequest."""
         if memoryview(fields.get("messages", b""))[:1].tobytes() != b"[":
             raise BadRequest("messages must be a list of {role, content} objects", param="messages")
+        _SHAPE.check(fields)
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement(

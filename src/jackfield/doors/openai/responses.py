@@ -19,11 +19,27 @@ from jackfield.gateway.copying import CopyingClient
 from jackfield.gateway.fields import flag_of, model_of, shown
 from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.shape import FLAG, LIST, NUMBER, OBJECT, TEXT, TEXT_OR_LIST, TEXT_OR_OBJECT, Shape
 
 Fields = dict[str, msgspec.Raw]
 Items = tuple[msgspec.Raw, ...]
 PREVIOUS = "previous_response_id"
 _text = msgspec.json.Decoder(str).decode
+_SHAPE = Shape(
+    {
+        **dict.fromkeys(("temperature", "top_p", "max_output_tokens", "top_logprobs", "max_tool_calls"), NUMBER),
+        "input": TEXT_OR_LIST,
+        "instructions": TEXT_OR_LIST,
+        "tools": LIST,
+        "tool_choice": TEXT_OR_OBJECT,
+        "parallel_tool_calls": FLAG,
+        "include": LIST,
+        "reasoning": OBJECT,
+        "text": OBJECT,
+        "user": TEXT,
+    },
+    "input",
+)
 
 
 class Responses:
@@ -98,6 +114,7 @@ def _check(fields: Fields) -> None:
         raise missing("input")
     if "input" in said and bytes(memoryview(said["input"])[:1]) not in (b'"', b"["):
         raise BadRequest(f"input must be a string or an array of items, got {shown(said['input'])}", param="input")
+    _SHAPE.check(fields)
     if PREVIOUS in said and "conversation" in said:
         raise BadRequest(f"{PREVIOUS} and conversation cannot go together: leave one out", param="conversation")
     if flag_of(fields, "background"):

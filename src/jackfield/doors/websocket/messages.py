@@ -4,6 +4,7 @@ Pure. Knows shapes and how wrong ones are told; what is done with a message is s
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta
 from jackfield.core.errors import BadRequest, JackfieldError
 from jackfield.core.parameters import did_you_mean
 from jackfield.core.tasks import TEXT_GENERATION
+from jackfield.dialects.null_bytes import refuse_null_bytes
 
 Topic = Literal["inference", "status", "backend", "queue"]
 TOPICS: tuple[Topic, ...] = ("inference", "status", "backend", "queue")
@@ -250,8 +252,11 @@ class NotAMessage(BadRequest):
 def read(text: str | bytes) -> Asked:
     """A client's message. Raises NotAMessage, which says what is wrong and, where it can, about which request."""
     try:
+        refuse_null_bytes(text)
         asked: Asked = _asked(text)
         return asked
+    except BadRequest as error:
+        raise _about(text, NotAMessage(error.message, param=error.param, code="invalid_message")) from None
     except msgspec.ValidationError as error:
         raise _refusal(text, str(error)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -278,8 +283,13 @@ def _refusal(text: str | bytes, why: str) -> NotAMessage:
     if head.type not in KINDS:
         return _unknown_kind(head.type)
     where = why.rpartition(" - at `$.")[2].rstrip("`") if " - at `$." in why else None
-    refusal = NotAMessage(f"{head.type}: {why}", param=where, code="invalid_message")
-    refusal.about = head.request_id if _is_id(head.request_id) else None
+    return _about(text, NotAMessage(f"{head.type}: {why}", param=where, code="invalid_message"))
+
+
+def _about(text: str | bytes, refusal: NotAMessage) -> NotAMessage:
+    with suppress(msgspec.ValidationError):
+        head = _head(text)
+        refusal.about = head.request_id if _is_id(head.request_id) else None
     return refusal
 
 
