@@ -75,3 +75,23 @@ async def status_of(gateway: Gateway, call: Call, content: bytes, kind: str) -> 
     if said.status_code >= 400:
         assert ERRORS[call.door](said.status_code, said.content)
     return said.status_code
+
+
+QUERIES = (
+    "%f0%a8%be%9b=1",
+    "x=%F0%A8%BE%9B%60&alt=json",
+    "alt=%00",
+    "limit=%c3%a9",
+    "pageSize=%ff",
+    "a=1&" * 60,
+    "=&=&%",
+    "limit=" + "9" * 50,
+)
+
+
+async def test_no_query_is_a_fault_of_ours(tmp_path: Path) -> None:
+    async with whole_house(tmp_path) as gateway:
+        for call in (call for door in DOORS for call in of_door(door) if "?" not in call.path):
+            for query in QUERIES:
+                asked = Call(call.door, call.method, f"{call.path}?{query}", call.body, call.is_form, call.headers)
+                await status_of(gateway, asked, call.content, call.content_type)

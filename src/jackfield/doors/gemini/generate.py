@@ -54,7 +54,7 @@ class Generate:
 
     async def stream(self, client: Client, model: str) -> None:
         """The answer as it comes: as events where `alt=sse` is asked for, else as an array."""
-        is_sse = parse_qs(client.query).get(b"alt", [b""])[-1] == b"sse"
+        is_sse = parse_qs(client.query.decode("latin-1")).get("alt", [""])[-1] == "sse"
         await self._answer(client, model, self._events if is_sse else GeminiArray(), stream=True)
 
     async def _answer(self, client: Client, model: str, dialect: GeminiEvents, *, stream: bool) -> None:
