@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import processes
 from contenders import CACHE, CHAT_PATH, Contender, Launch, free_port
@@ -23,6 +23,13 @@ GATEWAY_CORE = 0
 LOAD_CORE = 1
 SOURCES = Path(__file__).parent
 Measured = dict[str, float]
+
+
+class Times(NamedTuple):
+    """Of one load, in seconds: the measured part, and before it the warm-up."""
+
+    seconds: float
+    warm_up_s: float
 
 
 class BenchFailed(Exception):
@@ -163,12 +170,18 @@ def _measure(runner: Running, workload: Workload, pace: float, *, is_first: bool
 
 
 def _load(runner: Running, workload: Workload, pace: float, *, is_first: bool) -> Measured:
-    body = runner.launch.folder / f"{workload.name}.json"
-    body.write_bytes(request_body(runner.contender.model(workload.model), is_stream=workload.is_stream))
+    body = request_body(runner.contender.model(workload.model), is_stream=workload.is_stream)
     patience = 1 if workload.rate else runner.contender.patience
-    times = (workload.seconds * pace * patience, workload.rate, workload.warm_up_s * patience)
-    command = [str(build("load")), str(runner.launch.port), CHAT_PATH, str(body), str(workload.connections), *map(str, times)]
-    command += runner.contender.headers(runner.launch)
+    times = Times(workload.seconds * pace * patience, workload.warm_up_s * patience)
+    return load(runner, workload, CHAT_PATH, body, times, is_first=is_first)
+
+
+def load(runner: Running, workload: Workload, path: str, body: bytes, times: Times, *, is_first: bool = False) -> Measured:
+    """One load on one path, as the load generator counts it. Raises BenchFailed when it ends badly."""
+    sent = runner.launch.folder / f"{workload.name}.json"
+    sent.write_bytes(body)
+    command = [str(build("load")), str(runner.launch.port), path, str(sent), str(workload.connections)]
+    command += [str(times.seconds), str(workload.rate), str(times.warm_up_s), *runner.contender.headers(runner.launch)]
     log = runner.launch.folder / "load.log"
     process = processes.start(command, LOAD_CORE, log=log)
     try:
