@@ -5,6 +5,7 @@ Required of a provider are three things: `info`, `open`, `aclose`. Everything el
 protocol already says.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -107,6 +108,27 @@ class RawReply(Protocol):
     async def aclose(self) -> None:
         """Idempotent. Cuts the connection if the answer is not yet whole."""
         ...
+
+
+class AnswerEvents(ABC):
+    """An answer's events from a source that has more of them at hand than the next. For a provider any async iterator will do.
+
+    A class and no protocol, because it is asked for on the request path.
+    """
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    @abstractmethod
+    async def __anext__(self) -> Event: ...
+
+    @abstractmethod
+    def ready(self) -> Sequence[Event]:
+        """Takes the events that came beside the last one: nobody has to be waited for."""
+
+    @abstractmethod
+    async def whole(self) -> ChatReply | None:
+        """Takes the answer, if it came whole and no event was taken yet; None for a stream. Raises what iterating would."""
 
 
 @runtime_checkable

@@ -5,14 +5,15 @@ closes it; closing early cuts upstream.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jackfield.core.contracts import Provider, RawReply
+from jackfield.core.contracts import AnswerEvents, Provider, RawReply
 from jackfield.core.errors import JackfieldError, StreamBroken, TimedOut
 from jackfield.core.events import (
+    ChatReply,
     Event,
     Finished,
     Folder,
@@ -102,21 +103,29 @@ class FoldedPlain:
         self._request = request
 
     async def body(self, call: Call) -> bytes:
-        folder = Folder()
         async with self._provider.open(self._request) as events:
-            async for event in events:
-                if call.first_token_at is None and not isinstance(event, Started):
-                    call.first_token_at = perf_counter()
-                folder.add(event)
-        reply = folder.reply()
+            reply = await events.whole() if isinstance(events, AnswerEvents) else None
+            if reply is None:
+                reply = await _folded(events, call)
         call.warnings = _warnings(self._request.warnings, reply.extra)
         call.upstream_at = perf_counter()
+        if call.first_token_at is None:
+            call.first_token_at = call.upstream_at
         call.usage = reply.usage
         call.model = reply.model
         return call.dialect.encode_reply(reply, call.request_id, int(call.at))
 
     async def aclose(self) -> None:
         """Nothing is held between calls: `body` opens and closes."""
+
+
+async def _folded(events: AsyncIterator[Event], call: Call) -> ChatReply:
+    folder = Folder()
+    async for event in events:
+        if call.first_token_at is None and not isinstance(event, Started):
+            call.first_token_at = perf_counter()
+        folder.add(event)
+    return folder.reply()
 
 
 class PassedStream:
@@ -180,15 +189,28 @@ class PassedStream:
 class EncodedStream:
     """A provider's events, encoded for the door as they come. How long the first may take is the provider's to say.
 
-    `left_out`: what of the client's request the provider was not told.
+    Events that came together leave together. `left_out`: what of the client's request the provider was not told.
     """
 
-    __slots__ = ("_encoder", "_events", "_has_finished", "_left_out", "_opened", "is_last", "pieces", "said")
+    __slots__ = (
+        "_encoder",
+        "_events",
+        "_failure",
+        "_has_finished",
+        "_left_out",
+        "_opened",
+        "_ready",
+        "is_last",
+        "pieces",
+        "said",
+    )
 
     def __init__(self, opened: AbstractAsyncContextManager[AsyncIterator[Event]], left_out: tuple[str, ...] = ()) -> None:
         self._opened = opened
         self._left_out = left_out
         self._events: AsyncIterator[Event] | None = None
+        self._ready: Callable[[], Sequence[Event]] | None = None
+        self._failure: JackfieldError | None = None
         self._encoder: Encoder | None = None
         self._has_finished = False
         self.is_last = False
@@ -200,16 +222,37 @@ class EncodedStream:
         return self.pieces > 0
 
     async def open(self) -> None:
-        self._events = await self._opened.__aenter__()
+        events = await self._opened.__aenter__()
+        self._events = events
+        if isinstance(events, AnswerEvents):
+            self._ready = events.ready
 
     async def chunk(self, call: Call) -> bytes:
         assert self._events is not None
+        if self._failure is not None:
+            raise self._failure
         event = await anext(self._events, None)
         if event is None:
             if self._encoder is None or not self._has_finished:
                 raise StreamBroken(STOPPED_EARLY)
             self.is_last = True
             return self._encoder.end()
+        out = self._told(event, call)
+        if self._ready is None or not (others := self._ready()):
+            return out
+        return self._told_together(out, others, call)
+
+    def _told_together(self, out: bytes, others: Sequence[Event], call: Call) -> bytes:
+        """What goes wrong among them is raised by the next call: what was encoded before it is counted as said."""
+        pieces = [out]
+        try:
+            for event in others:
+                pieces.append(self._told(event, call))
+        except JackfieldError as error:
+            self._failure = error
+        return b"".join(pieces)
+
+    def _told(self, event: Event, call: Call) -> bytes:
         self._note(event, call)
         return b"" if self._encoder is None else self._encode(event, self._encoder)
 
@@ -218,16 +261,16 @@ class EncodedStream:
 
     def _note(self, event: Event, call: Call) -> None:
         match event:
+            case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                self.pieces += 1
+                if call.first_token_at is None:
+                    call.first_token_at = perf_counter()
             case Started():
                 call.model = event.model
                 call.warnings = _warnings(self._left_out, event.extra)
                 call.upstream_at = perf_counter()
                 if self._encoder is None:
                     self._encoder = call.dialect.encoder(call.request_id, int(call.at), event.model, call.show_usage)
-            case TextDelta() | ReasoningDelta() | ToolCallDelta():
-                self.pieces += 1
-                if call.first_token_at is None:
-                    call.first_token_at = perf_counter()
             case UsageReported():
                 call.usage = event.usage
             case Finished():

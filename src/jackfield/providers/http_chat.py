@@ -3,17 +3,18 @@
 Knows the order of things: post, read as a stream or whole, close. What the bytes mean is told by the dialect's functions.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
 
-from jackfield.core.contracts import RawReply
+from jackfield.core.contracts import AnswerEvents, RawReply
 from jackfield.core.errors import JackfieldError
 from jackfield.core.events import ChatReply, Event, unfold
 from jackfield.providers.http_source import Calls
-from jackfield.providers.left_out import with_warnings
+from jackfield.providers.left_out import warned_reply, with_warnings
 
 STREAM_TYPES = (b"text/event-stream",)
 
@@ -44,43 +45,92 @@ async def chat_events(
     model: str,
     warnings: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
-) -> AsyncIterator[AsyncIterator[Event]]:
+) -> AsyncIterator["HttpAnswer"]:
     """Posts `body` and gives the answer's events; `warnings` go into `Started.extra`. Leaving the block closes upstream.
 
     Raises the mapped error, on entering or while iterating.
     """
     reply = await source.post(path, body, model=model, headers=headers)
-    events = _events(source, reply, reading, model, warnings)
+    events = HttpAnswer(source, reply, reading, model, warnings)
     try:
         yield events
     finally:
-        await events.aclose()
+        events.close()
         await reply.aclose()
 
 
-async def _events(
-    source: Calls, reply: RawReply, reading: Reading, model: str, warnings: Sequence[str]
-) -> AsyncGenerator[Event, None]:
-    """Some servers answer a stream request with one JSON body: what came decides, not what was asked for."""
-    try:
+class HttpAnswer(AnswerEvents):
+    """An answer's events. Those of one chunk are there at once, and an answer that came whole is there as a whole.
+
+    Some servers answer a stream request with one JSON body: what came decides, not what was asked for.
+    """
+
+    __slots__ = ("_decoder", "_has_ended", "_is_whole", "_model", "_reading", "_ready", "_reply", "_source", "_warnings")
+
+    def __init__(self, source: Calls, reply: RawReply, reading: Reading, model: str, warnings: Sequence[str]) -> None:
         kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
-        parts = _streamed(reply, reading) if kind.startswith(reading.stream_types) else _whole(reply, reading)
-        async with aclosing(parts):
-            async for event in parts:
-                yield with_warnings(event, warnings)
-    except JackfieldError as error:
-        raise source.failed(error, "chat", model) from error.__cause__
+        self._is_whole = not kind.startswith(reading.stream_types)
+        self._source = source
+        self._reply = reply
+        self._reading = reading
+        self._model = model
+        self._warnings = warnings
+        self._decoder: Decoder | None = None
+        self._ready: deque[Event] = deque()
+        self._has_ended = False
 
+    def __aiter__(self) -> "HttpAnswer":
+        return self
 
-async def _streamed(reply: RawReply, reading: Reading) -> AsyncGenerator[Event, None]:
-    decoder = reading.decoder()
-    while chunk := await reply.chunk():
-        for event in decoder.feed(chunk):
-            yield event
-    for event in decoder.finish():
-        yield event
+    async def __anext__(self) -> Event:
+        ready = self._ready
+        while not ready:
+            if self._has_ended:
+                raise StopAsyncIteration
+            try:
+                ready.extend(await self._read())
+            except JackfieldError as error:
+                self._has_ended = True
+                raise self._failed(error) from error.__cause__
+            except BaseException:
+                self._has_ended = True
+                raise
+        return ready.popleft()
 
+    def ready(self) -> list[Event]:
+        """The events that came beside the last one: nobody has to be waited for."""
+        events = list(self._ready)
+        self._ready.clear()
+        return events
 
-async def _whole(reply: RawReply, reading: Reading) -> AsyncGenerator[Event, None]:
-    for event in unfold(reading.whole(await reply.read())):
-        yield event
+    async def whole(self) -> ChatReply | None:
+        """The answer, if it came whole and none of its events was taken yet; None for a stream. Raises the mapped error."""
+        if not self._is_whole or self._has_ended:
+            return None
+        self._has_ended = True
+        try:
+            reply = self._reading.whole(await self._reply.read())
+        except JackfieldError as error:
+            raise self._failed(error) from error.__cause__
+        return warned_reply(reply, self._warnings)
+
+    def close(self) -> None:
+        """There are no events any more. Idempotent."""
+        self._has_ended = True
+        self._ready.clear()
+
+    async def _read(self) -> Sequence[Event]:
+        if self._is_whole:
+            self._has_ended = True
+            return unfold(warned_reply(self._reading.whole(await self._reply.read()), self._warnings))
+        if self._decoder is None:
+            self._decoder = self._reading.decoder()
+        if chunk := await self._reply.chunk():
+            events = self._decoder.feed(chunk)
+        else:
+            self._has_ended = True
+            events = self._decoder.finish()
+        return [with_warnings(event, self._warnings) for event in events] if self._warnings else events
+
+    def _failed(self, error: JackfieldError) -> JackfieldError:
+        return self._source.failed(error, "chat", self._model)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from jackfield.core.errors import NotSupported
-from jackfield.core.events import Event, Started
+from jackfield.core.events import ChatReply, Event, Started
 
 _log = logging.getLogger("jackfield.providers")
 
@@ -28,3 +28,8 @@ def with_warnings(event: Event, warnings: Sequence[str]) -> Event:
     if warnings and isinstance(event, Started):
         return msgspec.structs.replace(event, extra={**event.extra, "warnings": list(warnings)})
     return event
+
+
+def warned_reply(reply: ChatReply, warnings: Sequence[str]) -> ChatReply:
+    """A whole answer, with `warnings` in its `extra`."""
+    return msgspec.structs.replace(reply, extra={**reply.extra, "warnings": list(warnings)}) if warnings else reply
