@@ -54,7 +54,7 @@ from jackfield.dialects.openai_chat import (
     reply_usage,
 )
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 SAID = TEXT.filter(bool)
 NAME = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 COUNT = st.integers(0, 10_000)
