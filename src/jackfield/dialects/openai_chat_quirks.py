@@ -68,6 +68,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `call_path`: where a call is, with {path} for OpenAI's own path, {model} and {api_version}; `api_version` fills the last.
     `reasoning_models`: glob patterns of models that want `max_completion_tokens` and refuse sampling settings.
     `responses_models`: glob patterns of models that answer the Responses API only.
+    `completions_models`: glob patterns of models that complete a prompt as it is, by the older call.
     `continue_final_message`: it goes on after a last message by the assistant only where this flag says so.
     """
 
@@ -85,6 +86,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_version: str = ""
     reasoning_models: tuple[str, ...] = ()
     responses_models: tuple[str, ...] = ()
+    completions_models: tuple[str, ...] = ()
     continue_final_message: bool = False
 
     def is_reasoning_model(self, model: str | None) -> bool:
@@ -94,6 +96,10 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def wants_responses(self, model: str | None) -> bool:
         """Whether `model`, or its part after the last slash, matches `responses_models`. Letter case does not matter."""
         return _matches(model, self.responses_models)
+
+    def completes_prompts(self, model: str | None) -> bool:
+        """Whether `model`, or its part after the last slash, matches `completions_models`. Letter case does not matter."""
+        return _matches(model, self.completions_models)
 
     def takes_field(self, name: str) -> bool:
         """Whether a top-level field may be sent: OpenAI's own, or one that `extra_fields` allows."""

@@ -1,4 +1,4 @@
-"""Watches the bytes of a Chat Completions stream that passes through, and changes none of them but one.
+"""Watches the bytes of a stream of chat or older completions that passes through, and changes none of them but one.
 
 Sends on what came in, event by event; takes out only the usage chunk that the client did not ask for. Counts on nothing about
 how the bytes are cut. The steady state, one whole event of text without other news, costs about half a microsecond: it is
@@ -30,6 +30,7 @@ class _GlanceDelta(msgspec.Struct, gc=False):
 
 class _Glance(msgspec.Struct, gc=False):
     delta: _GlanceDelta | None = None
+    text: str | None = None
     finish_reason: Any = None
     error: Any = None
 
@@ -57,6 +58,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    text: Any = None
     finish_reason: Any = None
     error: Any = None
 
@@ -91,8 +93,10 @@ def _is_quiet_event(event: bytes) -> bool:
         return False
     choice = seen.choices[0]
     delta = choice.delta
-    if delta is None or choice.finish_reason is not None or choice.error:
+    if choice.finish_reason is not None or choice.error:
         return False
+    if delta is None:
+        return bool(choice.text)
     if delta.content:
         return True
     return bool(delta.reasoning_content or delta.reasoning or delta.tool_calls)
@@ -185,7 +189,7 @@ class StreamRelay:
     def _note_choice(self, choice: _Choice) -> None:
         if choice.finish_reason is not None:
             self._note_reason(choice.finish_reason)
-        if choice.delta is not None and choice.delta.is_content:
+        if choice.text or (choice.delta is not None and choice.delta.is_content):
             self.has_content = True
             self.pieces += 1
 

@@ -24,6 +24,7 @@ class Kind(NamedTuple):
 TEXT = Kind(b'"', "a string")
 NUMBER = Kind(b"-0123456789", "a number")
 FLAG = Kind(b"tf", "true or false")
+NUMBER_OR_FLAG = Kind(b"-0123456789tf", "a number")
 LIST = Kind(b"[", "an array")
 OBJECT = Kind(b"{", "an object")
 TEXT_OR_LIST = Kind(b'"[', "a string or an array")

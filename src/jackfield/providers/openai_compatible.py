@@ -40,7 +40,7 @@ from jackfield.core.errors import (
 from jackfield.core.events import ChatReply, Event
 from jackfield.core.profiles import Capabilities, ModelProfile
 from jackfield.core.requests import ChatRequest, EmbedReply, EmbedRequest
-from jackfield.dialects import openai_chat, openai_responses
+from jackfield.dialects import openai_chat, openai_completions, openai_responses
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
@@ -95,6 +95,7 @@ class OpenAICompatible(TellsQuota):
         self._call_models = config.call_models
         self._voice = self.preset.calls["speech"].voice if "speech" in self.preset.calls else None
         self._plan = openai_chat.SplicePlan.of(settings.quirks)
+        self._prompt_plan = openai_chat.SplicePlan.of(openai_completions.quirks_of(settings.quirks))
         self._generation = settings.config.generation
         self._extra_body = config.extra_body
         self._defaults = _default_fields(settings)
@@ -111,7 +112,7 @@ class OpenAICompatible(TellsQuota):
             display_name=self.card.display_name,
             dialect=openai_chat.NAME,
             hosts=self._source.hosts,
-            also_speaks=(openai_responses.NAME,) if self._quirks.responses_models else (),
+            also_speaks=_also_speaks(settings.quirks),
         )
 
     @classmethod
@@ -130,6 +131,8 @@ class OpenAICompatible(TellsQuota):
     async def pass_through(self, call: RawCall) -> RawReply:
         """The upstream's own bytes for a request in the OpenAI dialect. Raises the mapped error for any status above 299."""
         model = call.model or self._model or await self._chosen_model()
+        if call.path == openai_completions.PATH:
+            return await self._complete(call, model)
         if self._wants_responses(model) and call.path == openai_chat.PATH:
             request = msgspec.structs.replace(openai_chat.decode_request(call.fields), model=model, stream=call.stream)
             return await translated(self.open(request), stream=call.stream)
@@ -143,6 +146,16 @@ class OpenAICompatible(TellsQuota):
         if self._strict:
             told(self._plan.dropped(fields, model=model), provider=self.card.id, model=model, strict=True)
         body = self._plan.splice(fields, model=model, stream=call.stream)
+        return await self._source.post(self._at(call.path, model), body, model=model)
+
+    async def _complete(self, call: RawCall, model: str) -> RawReply:
+        """A prompt: completed as it is where the model does that, else answered as a chat of one message."""
+        if not self._quirks.completes_prompts(model):
+            asked = openai_completions.decode_request(call.fields)
+            request = msgspec.structs.replace(asked, model=model, stream=call.stream)
+            return await translated(self.open(request), stream=call.stream, form=openai_completions)
+        fields = _with_defaults(openai_completions.settings_for(self._defaults), call.fields) if self._defaults else call.fields
+        body = self._prompt_plan.splice(fields, model=model, stream=call.stream)
         return await self._source.post(self._at(call.path, model), body, model=model)
 
     @asynccontextmanager
@@ -353,6 +366,11 @@ def _responses_reading(provider: str) -> Reading:
         return openai_responses.decode_reply(body, provider=provider)
 
     return Reading(whole, lambda: openai_responses.StreamDecoder(provider))
+
+
+def _also_speaks(quirks: openai_chat.ChatQuirks) -> tuple[str, ...]:
+    known = ((openai_responses.NAME, quirks.responses_models), (openai_completions.NAME, quirks.completions_models))
+    return tuple(name for name, models in known if models)
 
 
 def _credentials(settings: OpenAISettings) -> dict[str, str]:

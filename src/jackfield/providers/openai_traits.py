@@ -11,6 +11,7 @@ from jackfield.providers.openai_batches import WorksOffBatches
 from jackfield.providers.openai_files import StoresFiles
 from jackfield.providers.openai_images import DrawsImages, EditsDrawnImages
 from jackfield.providers.openai_moderation import JudgesTexts
+from jackfield.providers.openai_rerank import RanksDocuments
 from jackfield.providers.openai_tuning import TunesModels
 from jackfield.providers.presets import CallName, Preset
 
@@ -20,6 +21,7 @@ TRAITS: Mapping[CallName, type] = {
     "speech": SpeaksAloud,
     "transcription": WritesDown,
     "moderation": JudgesTexts,
+    "rerank": RanksDocuments,
     "files": StoresFiles,
     "batches": WorksOffBatches,
     "tuning": TunesModels,

@@ -24,8 +24,10 @@ from jackfield.dialects.openai_chat import ChatQuirks
 from jackfield.providers.model_facts import ModelFacts, documented, profile_in
 
 Platform = Literal["linux", "macos", "windows"]
-CallName = Literal["embeddings", "images", "image_edits", "speech", "transcription", "moderation", "files", "batches", "tuning"]
-"""OpenAI's calls beside chat."""
+CallName = Literal[
+    "embeddings", "images", "image_edits", "speech", "transcription", "moderation", "rerank", "files", "batches", "tuning"
+]
+"""OpenAI's calls beside chat, and the one that others have put beside them."""
 
 
 class CallFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

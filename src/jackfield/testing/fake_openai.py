@@ -68,6 +68,7 @@ class FakePlatform(FakeOpenAI):
             "images/edits": self._edit,
             "audio/transcriptions": self._transcribe,
             "moderations": self._moderate,
+            "rerank": self._rerank,
             "files": self._upload,
             "batches": self._start_batch,
             "fine_tuning/jobs": self._start_tuning,
@@ -119,6 +120,14 @@ class FakePlatform(FakeOpenAI):
         given = request.json
         texts = given["input"] if isinstance(given["input"], list) else [given["input"]]
         return {"id": "modr-1", "model": given.get("model", "omni-moderation-latest"), "results": list(map(_judged, texts))}
+
+    def _rerank(self, request: Recorded) -> dict[str, Any]:
+        """The more words a document shares with the query, the better."""
+        given = request.json
+        words = set(given["query"].lower().split())
+        scores = [len(words & set(text.lower().split())) / len(words) for text in given["documents"]]
+        results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+        return {"object": "list", "model": given["model"], "results": results, "usage": {"prompt_tokens": 9, "total_tokens": 9}}
 
     def _upload(self, request: Recorded) -> dict[str, Any]:
         form = read_form(request)

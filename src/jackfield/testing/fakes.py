@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from jackfield.testing.answers import Answer, altered, answer_for, chunk_bodies, model_list, vectors, whole_body
+from jackfield.testing.continuations import text_chunks, text_completion
 from jackfield.testing.fake_server import Behaviour, FakeServer, Recorded, Wire
 
 __all__ = ["REASONING_MODELS", "Behaviour", "FakeOpenAI", "Recorded"]
@@ -64,6 +65,8 @@ class FakeOpenAI(FakeServer):
             return await wire.json(405, _error("Method not allowed", None))
         if path.endswith("/chat/completions"):
             return await self._complete(request, behaviour, wire)
+        if path.endswith("/completions"):
+            return await self._continue(request, behaviour, wire)
         if path.endswith("/embeddings"):
             given = request.json
             inputs = given["input"] if isinstance(given["input"], list) else [given["input"]]
@@ -85,6 +88,20 @@ class FakeOpenAI(FakeServer):
         if behaviour.sends_done:
             events.append(b"data: [DONE]\n\n")
         return await self.stream(events, behaviour, wire)
+
+    async def _continue(self, request: Recorded, behaviour: Behaviour, wire: Wire) -> bool:
+        """The older call, with all that only it has: several prompts, or tokens, each answered `n` times."""
+        self.completions += 1
+        body = request.json
+        refusal = self._refusal(body)
+        if refusal is not None:
+            return await wire.json(*refusal)
+        options = body.get("stream_options") or {}
+        if not body.get("stream") or behaviour.ignores_stream:
+            return await self.whole(text_completion(body, self.completions), behaviour, wire)
+        chunks = text_chunks(body, self.completions, include_usage=bool(options.get("include_usage")))
+        events = [b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks]
+        return await self.stream([*events, b"data: [DONE]\n\n"], behaviour, wire)
 
     def _continued(self, body: Mapping[str, Any]) -> Answer:
         """The answer, or what is left of it after the beginning that the request holds."""

@@ -142,6 +142,10 @@ JSON = st.recursive(
 
 @pytest.mark.behaviour("DIAL-07")
 @settings(deadline=None)
-@given(body=st.dictionaries(st.text(LETTERS, max_size=8).filter(lambda name: name not in ("model", "stream_options")), JSON, max_size=6))
+@given(
+    body=st.dictionaries(
+        st.text(LETTERS, max_size=8).filter(lambda name: name not in ("model", "stream_options")), JSON, max_size=6
+    )
+)
 def test_every_other_field_arrives_unchanged(body: dict[str, Any]) -> None:
     assert sent(body, stream=True) == {**body, "model": "m", "stream_options": {"include_usage": True}}

@@ -52,7 +52,7 @@ class ChatCompletions:
             at=self._now(),
             received_at=received_at,
         )
-        call.continues = call.stream and wants_continuation(client.headers)
+        call.continues = call.stream and self._dialect.can_be_continued and wants_continuation(client.headers)
         self._dialect.check(fields)
         await self._pipeline.run(call, client)
 

@@ -10,8 +10,20 @@ from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.dialects import openai_chat, openai_completions
+from jackfield.dialects.json_value import missing
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
-from jackfield.gateway.shape import FLAG, LIST, NUMBER, OBJECT, TEXT, TEXT_OR_LIST, TEXT_OR_OBJECT, Shape, Turn
+from jackfield.gateway.shape import (
+    FLAG,
+    LIST,
+    NUMBER,
+    NUMBER_OR_FLAG,
+    OBJECT,
+    TEXT,
+    TEXT_OR_LIST,
+    TEXT_OR_OBJECT,
+    Shape,
+    Turn,
+)
 
 # A client that uses one name of a setting has said something about it: the slot's own must not go beside it.
 _OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
@@ -49,6 +61,7 @@ class OpenAIChat:
     prompt_field = "messages"
     keep_alive = b": keep-alive\n\n"
     forwarded: tuple[bytes, ...] = ()
+    can_be_continued = True
 
     def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
         """What every request must have. Raises BadRequest."""
@@ -102,18 +115,43 @@ class OpenAIChat:
         return openai_chat.DONE_EVENT
 
 
+_PROMPT_SHAPE = Shape(
+    {
+        **dict.fromkeys(("temperature", "top_p", "top_k", "n", "best_of", "seed", "max_tokens"), NUMBER),
+        **dict.fromkeys(("frequency_penalty", "presence_penalty"), NUMBER),
+        "prompt": TEXT_OR_LIST,
+        "suffix": TEXT,
+        "echo": FLAG,
+        "logprobs": NUMBER_OR_FLAG,
+        "stop": TEXT_OR_LIST,
+        "user": TEXT,
+    },
+    "prompt",
+    str | int | list[int | str],
+)
+
+
 class OpenAICompletions(OpenAIChat):
-    """The older call. No source is asked in it: a prompt is a chat of one message."""
+    """The older call: passed on to sources that complete prompts; for others a prompt is a chat of one message.
+
+    Its streams are not taken up by another source: a chat about a prompt is no continuation of the prompt.
+    """
 
     name = openai_completions.NAME
     path = openai_completions.PATH
     prompt_field = "prompt"
+    can_be_continued = False
 
     def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
-        openai_completions.decode_request(fields)
+        if not _is_said(fields, "prompt"):
+            raise missing("prompt")
+        _PROMPT_SHAPE.check(fields)
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement()
+
+    def fill_in(self, fields: dict[str, msgspec.Raw], defaults: Mapping[str, msgspec.Raw]) -> None:
+        super().fill_in(fields, openai_completions.settings_for(defaults))
 
     def decode_request(self, fields: Mapping[str, msgspec.Raw], model: str | None) -> ChatRequest:
         return msgspec.structs.replace(openai_completions.decode_request(fields), model=model)
@@ -124,9 +162,13 @@ class OpenAICompletions(OpenAIChat):
     def encode_reply(self, reply: ChatReply, request_id: str, created: int) -> bytes:
         return openai_completions.encode_reply(reply, id=f"cmpl-{request_id}", created=reply.created or created)
 
+    def reply_usage(self, body: bytes) -> Usage | None:
+        usage = openai_chat.reply_usage(body)
+        return openai_completions.decode_reply(body).usage if usage is None else usage
+
     def is_empty(self, body: bytes) -> bool:
-        reply = openai_completions.decode_reply(body)
-        return not reply.text and reply.finish_reason not in ("length", "content_filter")
+        """Never: there may be nothing to say between a prompt and its suffix, or after a prompt that is whole."""
+        return False
 
     def encoder(self, request_id: str, created: int, model: str, show_usage: bool) -> Encoder:
         return openai_completions.StreamEncoder(id=f"cmpl-{request_id}", created=created, model=model, include_usage=show_usage)
