@@ -28,6 +28,7 @@ from jackfield.dialects import sse
 from jackfield.dialects.anthropic_errors import encode_stream_error
 from jackfield.dialects.anthropic_messages_reply import BLOCKS, MESSAGE_FIELDS, encode_stop, placed
 from jackfield.dialects.anthropic_messages_usage import encode_usage
+from jackfield.dialects.json_events import around_text, framed
 from jackfield.dialects.json_value import Object
 
 _encode = msgspec.json.Encoder().encode
@@ -37,7 +38,7 @@ _Waiting = PartStarted | TextDelta | ReasoningDelta | ToolCallDelta | PartEnded
 
 
 def _event(kind: str, **fields: object) -> bytes:
-    return sse.encode(_encode({"type": kind, **fields}), kind)
+    return framed(kind, _encode({"type": kind, **fields}))
 
 
 class StreamEncoder:
@@ -55,11 +56,15 @@ class StreamEncoder:
         self._blocks = 0
         self._current: int | None = None
         self._place = 0
+        self._growing = ""
+        self._around = b"", b""
         self._is_opened = False
         self._redacted: str | None = None
         self._waiting: dict[int, list[_Waiting]] = {}
 
     def encode(self, event: Event) -> bytes:
+        if type(event) is TextDelta and self._growing == "text_delta" and event.index == self._current:
+            return self._grow("text_delta", "text", event.text)
         match event:
             case Started(_, _, _, extra):
                 return self._started(extra)
@@ -114,16 +119,16 @@ class StreamEncoder:
             case PartStarted():
                 return self._open(event)
             case TextDelta(_, text, _):
-                return self._delta({"type": "text_delta", "text": text}) if text else b""
+                return self._grow("text_delta", "text", text)
             case ReasoningDelta(_, text, signature):
                 return self._reasoning(text, signature)
             case ToolCallDelta(_, arguments):
-                return self._delta({"type": "input_json_delta", "partial_json": arguments}) if arguments else b""
+                return self._grow("input_json_delta", "partial_json", arguments)
             case PartEnded():
                 return self._close() + self._next()
 
     def _open(self, event: PartStarted) -> bytes:
-        self._place, self._is_opened, self._redacted = self._blocks, True, None
+        self._place, self._growing, self._is_opened, self._redacted = self._blocks, "", True, None
         match event.kind:
             case "text" | "refusal":
                 block: Object = {**event.extra, "type": "text", "text": ""}
@@ -147,9 +152,18 @@ class StreamEncoder:
         if self._redacted is not None:
             self._redacted += signature or ""
             return b""
-        thought = self._delta({"type": "thinking_delta", "thinking": text}) if text else b""
+        thought = self._grow("thinking_delta", "thinking", text)
         signed = self._delta({"type": "signature_delta", "signature": signature}) if signature else b""
         return thought + signed
+
+    def _grow(self, kind: str, name: str, text: str) -> bytes:
+        """A delta of the open block. Those of one kind differ in their text alone, so what is around it is written once."""
+        if not text:
+            return b""
+        if self._growing != kind:
+            self._growing, self._around = kind, around_text(lambda told: self._delta({"type": kind, name: told}))
+        before, after = self._around
+        return before + _encode(text) + after
 
     def _delta(self, delta: Object) -> bytes:
         return _event("content_block_delta", index=self._place, delta=delta)
@@ -158,7 +172,7 @@ class StreamEncoder:
         opened = b""
         if self._redacted:
             opened, self._is_opened = self._start_block({"type": "redacted_thinking", "data": self._redacted}), True
-        self._current = None
+        self._current, self._growing = None, ""
         return opened + _event("content_block_stop", index=self._place) if self._is_opened else b""
 
     def _next(self) -> bytes:

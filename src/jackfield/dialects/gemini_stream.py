@@ -37,6 +37,7 @@ from jackfield.dialects.gemini_reply import candidate_end, top_extra
 from jackfield.dialects.gemini_turns import answer_part, kept_parts
 from jackfield.dialects.gemini_usage import encode_usage
 from jackfield.dialects.json_answer import answer_object, arguments_object
+from jackfield.dialects.json_events import around_text
 from jackfield.dialects.json_value import Object
 
 _encode = msgspec.json.Encoder().encode
@@ -80,14 +81,18 @@ class StreamEncoder:
         self._arguments: dict[int, list[str]] = {}
         self._unsigned: set[int] = set()
         self._unreadable = ""
+        self._around: dict[bool, tuple[bytes, bytes]] = {}
 
     def encode(self, event: Event) -> bytes:
+        if type(event) is TextDelta and event.index not in self._unsigned and not event.logprobs:
+            return self._plain(event.text, is_thought=False)
         match event:
             case Started():
                 return b""
             case PartStarted(index):
                 self._started[index] = event
-                self._unsigned.add(index)
+                if event.extra:
+                    self._unsigned.add(index)
                 if event.kind == "tool_call":
                     self._arguments[index] = []
                 return b""
@@ -133,15 +138,28 @@ class StreamEncoder:
         item = answer_part(TextPart(text, extra))
         return self._object([item], {"logprobsResult": encode_logprobs(logprobs)} if logprobs else {})
 
+    def _plain(self, text: str, *, is_thought: bool) -> bytes:
+        """Text alone: in a stream all such objects of one kind differ in it only, so what is around it is written once."""
+        if not text:
+            return b""
+        around = self._around.get(is_thought)
+        if around is None:
+            thought = {"thought": True} if is_thought else {}
+            around = self._around[is_thought] = around_text(lambda told: self._data([{"text": told, **thought}], {}))
+        before, after = around
+        return self._framed(before + _encode(text) + after)
+
     def _reasoning(self, index: int, text: str, signature: str | None) -> bytes:
         if self._started[index].is_redacted or not (text or signature):
             return b""
+        if signature is None:
+            return self._plain(text, is_thought=True)
         return self._object([answer_part(ReasoningPart(text, signature))], {})
 
     def _signature(self, index: int) -> bytes:
         """A text part that holds nothing but a signature."""
         started = self._started[index]
-        if index not in self._unsigned or started.kind != "text" or not started.extra:
+        if index not in self._unsigned or started.kind != "text":
             return b""
         return self._object([answer_part(TextPart("", started.extra))], {})
 
@@ -160,14 +178,15 @@ class StreamEncoder:
         return self._object(kept_parts(event.message_extra), candidate, top)
 
     def _object(self, parts: Sequence[Object | None], candidate: Object, top: Object | None = None) -> bytes:
+        return self._framed(self._data(parts, candidate, top))
+
+    def _data(self, parts: Sequence[Object | None], candidate: Object, top: Object | None = None) -> bytes:
         # Google's own clients take a turn without parts for a broken one and forget all of it.
         content = {"parts": [part for part in parts if part is not None] or [{"text": ""}], "role": "model"}
-        return self._framed(
-            _encode({"candidates": [{"content": content, "index": 0, **candidate}], **(top or {}), **self._same})
-        )
+        return _encode({"candidates": [{"content": content, "index": 0, **candidate}], **(top or {}), **self._same})
 
     def _framed(self, data: bytes) -> bytes:
-        return sse.encode(data) if self._form == "sse" else self.writer.write(data)
+        return b"data: %b\n\n" % data if self._form == "sse" else self.writer.write(data)
 
 
 def encode_stream_error(error: JackfieldError) -> bytes:

@@ -28,6 +28,7 @@ from jackfield.core.messages import ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import ndjson
 from jackfield.dialects.framed import FramedDecoder
+from jackfield.dialects.json_events import around_text
 from jackfield.dialects.json_value import Object
 from jackfield.dialects.ollama_errors import encode_stream_error
 from jackfield.dialects.ollama_events import AnswerReader
@@ -76,9 +77,12 @@ class StreamEncoder:
         self._calls: dict[int, PartStarted] = {}
         self._arguments: dict[int, list[str]] = {}
         self._redacted: set[int] = set()
+        self._around: dict[str, tuple[bytes, bytes]] = {}
 
     def encode(self, event: Event) -> bytes:
         """Raises ToolCallParseError for a call whose arguments are no JSON object, not even repaired."""
+        if type(event) is TextDelta and not event.logprobs:
+            return self._plain("content", event.text)
         match event:
             case Started() | VoiceStarted() | VoiceEnded() | Verdict():
                 return b""
@@ -92,7 +96,7 @@ class StreamEncoder:
             case TextDelta(_, text, logprobs):
                 return self._said(text, {}, {"logprobs": list(logprobs)} if logprobs else {}) if text or logprobs else b""
             case ReasoningDelta(index, text):
-                return self._said("", {"thinking": text}) if text and index not in self._redacted else b""
+                return self._plain("thinking", text) if index not in self._redacted else b""
             case ToolCallDelta(index, arguments):
                 self._arguments[index].append(arguments)
                 return b""
@@ -117,6 +121,18 @@ class StreamEncoder:
     def restarted(self, discard_chars: int) -> bytes:
         """A line that says that all text so far, `discard_chars` characters, is void: the answer begins anew after it."""
         return self._said("", {}, {"jackfield": {"restarted": True, "discard_chars": discard_chars}})
+
+    def _plain(self, name: str, text: str) -> bytes:
+        """`content` or `thinking` alone: in a stream such lines differ in it only, so what is around it is written once."""
+        if not text:
+            return b""
+        around = self._around.get(name)
+        if around is None:
+            around = self._around[name] = around_text(
+                lambda told: self._said(told, {}) if name == "content" else self._said("", {name: told})
+            )
+        before, after = around
+        return before + _encode(text) + after
 
     def _called(self, index: int) -> bytes:
         started, arguments = self._calls[index], "".join(self._arguments.pop(index))

@@ -28,6 +28,7 @@ from jackfield.core.events import (
 from jackfield.core.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
+from jackfield.dialects.json_events import around_text
 from jackfield.dialects.json_value import Object
 from jackfield.dialects.openai_errors import error_object
 from jackfield.dialects.openai_responses_items import encode_call, encode_reasoning
@@ -46,9 +47,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Open:
-    """A part being told: which item it belongs to, where in it, and its words so far."""
+    """A part being told: which item it belongs to, where in it, and its words so far.
 
-    __slots__ = ("item", "logprobs", "output_index", "place", "signature", "started", "words")
+    `growth` is what stands in its deltas around their number and their text, from the first of them on.
+    """
+
+    __slots__ = ("growth", "item", "logprobs", "output_index", "place", "signature", "started", "words")
 
     def __init__(self, started: PartStarted, item: Object, output_index: int, place: int) -> None:
         self.started = started
@@ -58,6 +62,7 @@ class _Open:
         self.words: list[str] = []
         self.logprobs: list[Any] = []
         self.signature: str | None = None
+        self.growth: tuple[bytes, bytes, bytes] | None = None
 
     @property
     def where(self) -> Object:
@@ -90,10 +95,13 @@ class StreamEncoder:
         self._finished: Finished | None = None
 
     def encode(self, event: Event) -> bytes:
+        if type(event) is TextDelta and not event.logprobs:
+            return self._grown(self._open[event.index], event.text)
         match event:
             case Started():
-                created = self._event("response.created", response=self._frame)
-                return created + self._event("response.in_progress", response=self._frame)
+                frame = msgspec.Raw(_encode(self._frame))
+                created = self._event("response.created", response=frame)
+                return created + self._event("response.in_progress", response=frame)
             case PartStarted():
                 return self._part_started(event)
             case TextDelta(index, text, logprobs):
@@ -101,11 +109,7 @@ class StreamEncoder:
             case ReasoningDelta(index, text, signature):
                 return self._reasoning(self._open[index], text, signature)
             case ToolCallDelta(index, arguments):
-                part = self._open[index]
-                part.words.append(arguments)
-                return (
-                    self._event("response.function_call_arguments.delta", delta=arguments, **part.where) if arguments else b""
-                )
+                return self._grown(self._open[index], arguments)
             case PartEnded(index):
                 return self._part_ended(self._open.pop(index))
             case UsageReported(usage):
@@ -144,9 +148,21 @@ class StreamEncoder:
         return encode_stream_error(error, sequence_number=self._number)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        data = _encode({"type": kind, "sequence_number": self._number, **fields})
+        written = _written(kind, self._number, fields)
         self._number += 1
-        return sse.encode(data, kind)
+        return written
+
+    def _grown(self, part: _Open, text: str) -> bytes:
+        """A delta of a part. Those of one part differ in number and text alone, so what is around these is written once."""
+        part.words.append(text)
+        if not text:
+            return b""
+        if part.growth is None:
+            part.growth = _growth(part)
+        start, middle, end = part.growth
+        written = b"%b%d%b%b%b" % (start, self._number, middle, _encode(text), end)
+        self._number += 1
+        return written
 
     def _part_started(self, event: PartStarted) -> bytes:
         match event.kind:
@@ -186,8 +202,6 @@ class StreamEncoder:
     def _text(self, part: _Open, text: str, logprobs: tuple[Any, ...]) -> bytes:
         part.words.append(text)
         part.logprobs += logprobs
-        if not text and not logprobs:
-            return b""
         told: Object = {"content_index": part.place, "delta": text, **part.where}
         if part.started.kind == "refusal":
             return self._event("response.refusal.delta", **told)
@@ -202,8 +216,7 @@ class StreamEncoder:
         if not part.words:
             empty = {"type": "summary_text", "text": ""}
             opened = self._event("response.reasoning_summary_part.added", summary_index=0, part=empty, **part.where)
-        part.words.append(text)
-        return opened + self._event("response.reasoning_summary_text.delta", summary_index=0, delta=text, **part.where)
+        return opened + self._grown(part, text)
 
     def _part_ended(self, part: _Open) -> bytes:
         match part.started.kind:
@@ -259,6 +272,28 @@ class StreamEncoder:
         for _, item in other_items(Message("assistant", extra=event.message_extra)):
             told += self._add_item(item) + self._item_done(len(self._output) - 1, item)
         return told
+
+
+def _written(kind: str, number: int, fields: Object) -> bytes:
+    return sse.encode(_encode({"type": kind, "sequence_number": number, **fields}), kind)
+
+
+def _growth(part: _Open) -> tuple[bytes, bytes, bytes]:
+    """What stands before the number, between number and text, and after the text in every delta of a part."""
+    before: Object
+    match part.started.kind:
+        case "text" | "refusal" as spoken:
+            kind, before = f"response.{'output_text' if spoken == 'text' else 'refusal'}.delta", {"content_index": part.place}
+        case "reasoning":
+            kind, before = "response.reasoning_summary_text.delta", {"summary_index": 0}
+        case "tool_call":
+            kind, before = "response.function_call_arguments.delta", {}
+        case _:
+            assert_never(part.started.kind)
+    after: Object = {"logprobs": []} if part.started.kind == "text" else {}
+    head, end = around_text(lambda text: _written(kind, 0, {**before, "delta": text, **part.where, **after}))
+    start, number, middle = head.partition(b'"sequence_number":')
+    return start + number, middle.removeprefix(b"0"), end
 
 
 def _emptied(content: Object) -> Object:
