@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 
 from command_line_programs import assistant, environ_for
 from engine_servers import EngineServer, llama_server
+from jackfield.testing.answers import Answer
+from jackfield.testing.fakes import FakeOpenAI
 from running_gateway import Gateway, running_gateway
 
 pytestmark = pytest.mark.engine
@@ -73,3 +75,22 @@ async def test_codex_that_tries_a_websocket_first_comes_back_by_http(gateway: Ga
     """With only its address changed it takes the gateway for OpenAI itself."""
     events = await codex(tmp_path, "-c", f'openai_base_url="{gateway.url}/v1"')
     assert events[-1]["type"] == "turn.completed", events
+
+
+class Caller(FakeOpenAI):
+    """Calls a function that Codex offers in a namespace, and is done when it has the result."""
+
+    def _continued(self, body: Mapping[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "tool":
+            return Answer("done")
+        return Answer("", tool_calls=(("multi_agent_v1__close_agent", '{"target":"nobody"}'),), finish_reason="tool_calls")
+
+
+async def test_codex_knows_its_function_in_a_namespace_again(tmp_path: Path) -> None:
+    async with Caller(["m"]) as fake, running_gateway(tmp_path) as running:
+        await running.plug(0, "openai-compat", base_url=fake.base_url, model="m")
+        events = await codex(tmp_path, *as_provider(running.url))
+        assert events[-1]["type"] == "turn.completed", events
+        told = fake.requests[-1].json["messages"][-1]["content"]
+        assert "nobody" in told
+        assert "unsupported" not in told

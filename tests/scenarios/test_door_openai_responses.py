@@ -194,6 +194,29 @@ async def test_tools_of_the_vendor_are_passed_to_it_and_left_out_where_they_were
         assert [tool["type"] for tool in chat.requests[-1].json["tools"]] == ["function"]
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+async def test_functions_in_a_namespace_are_called_where_namespaces_are_unknown(tmp_path: Path, streamed: bool) -> None:
+    """As Codex offers the tools of its MCP servers."""
+    async with sources(tmp_path) as (_, platform, chat, client):
+        sky: Any = {"type": "namespace", "name": "mcp__sky", "description": "The sky.", "tools": [WEATHER]}
+        question = "What is the weather in Paris?"
+        if streamed:
+            async with client.responses.stream(model=TRANSLATED, input=question, tools=[sky]) as stream:
+                said: Any = await stream.get_final_response()
+        else:
+            said = await client.responses.create(model=TRANSLATED, input=question, tools=[sky])
+        (call,) = said.output
+        assert (call.type, call.name, call.namespace) == ("function_call", "get_weather", "mcp__sky")
+        assert chat.requests[-1].json["tools"][0]["function"]["name"] == "mcp__sky__get_weather"
+        result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+        answer = await client.responses.create(model=TRANSLATED, input=[result], previous_response_id=said.id, tools=[sky])
+        assert "sunny" in answer.output_text
+        called = chat.requests[-1].json["messages"][-2]["tool_calls"][0]
+        assert (called["function"]["name"], "namespace" in called) == ("mcp__sky__get_weather", False)
+        await client.responses.create(model=PASSED, input="ping", tools=[sky])
+        assert platform.requests[-1].json["tools"] == [sky]
+
+
 async def test_a_broken_stream_ends_in_the_dialects_error_and_is_not_kept(tmp_path: Path) -> None:
     async with sources(tmp_path, routing={"retries": 0}) as (gateway, platform, chat, client):
         platform.behaviour, chat.behaviour = Behaviour(cut_after=6), Behaviour(cut_after=3)

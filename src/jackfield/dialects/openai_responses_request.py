@@ -129,13 +129,14 @@ def _tools(value: Any) -> tuple[tuple[Tool, ...], list[Object]]:
         at = f"tools[{index}]"
         tool = read_object(item, at)
         if required_text(tool, "type", at) == "function":
-            functions.append(_function(tool, at))
+            functions.append(read_function(tool, at))
         else:
             built_in.append(tool)
     return tuple(functions), built_in
 
 
-def _function(tool: Object, at: str) -> Tool:
+def read_function(tool: Object, at: str) -> Tool:
+    """A tool of the type function. Raises BadRequest naming the place."""
     parameters = tool.get("parameters")
     return Tool(
         required_text(tool, "name", at),

@@ -15,6 +15,7 @@ from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
 from jackfield.dialects import openai_responses
+from jackfield.dialects.openai_responses_namespaces import Names, RenamingEncoder, flattened, restored
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
 
 ID_PREFIX = "resp_"
@@ -39,6 +40,7 @@ class OpenAIResponses:
 
     def __init__(self, echo: Mapping[str, Any] | None = None) -> None:
         self._echo = echo or {}
+        self._names: Names = {}
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement(
@@ -59,6 +61,7 @@ class OpenAIResponses:
         """For a source that speaks another dialect. Raises NotSupported for what only OpenAI's own store or tools could do."""
         _refuse_state(fields)
         request = openai_responses.decode_request({name: raw for name, raw in fields.items() if name not in _OURS})
+        request, self._names = flattened(request)
         _refuse_tools(request)
         return msgspec.structs.replace(request, model=model)
 
@@ -67,7 +70,8 @@ class OpenAIResponses:
 
     def encode_reply(self, reply: ChatReply, request_id: str, created: int) -> bytes:
         id_ = own_id(reply.id, request_id)
-        return openai_responses.encode_reply(reply, id=id_, created=reply.created or created, echo=self._echo)
+        named = restored(reply, self._names)
+        return openai_responses.encode_reply(named, id=id_, created=reply.created or created, echo=self._echo)
 
     def encode_error(self, error: JackfieldError) -> bytes:
         return openai_responses.encode_error(error)
@@ -84,7 +88,8 @@ class OpenAIResponses:
 
     def encoder(self, request_id: str, created: int, model: str, show_usage: bool) -> Encoder:
         id_ = own_id(request_id, request_id)
-        return openai_responses.StreamEncoder(id=id_, created=created, model=model, echo=self._echo)
+        made = openai_responses.StreamEncoder(id=id_, created=created, model=model, echo=self._echo)
+        return RenamingEncoder(made, self._names) if self._names else made
 
     def stream_error(self, error: JackfieldError) -> bytes:
         return openai_responses.encode_stream_error(error)
