@@ -16,6 +16,7 @@ from jackfield.core.redaction import redact
 from jackfield.gateway.client import BODY_WITHIN_S, AsgiClient, Client, Headers, Receive, Scope, Send
 from jackfield.gateway.door import Door, Handler, Methods
 from jackfield.gateway.matching import Doors, WrongMethod
+from jackfield.gateway.pages import PageClient, Pages, sending
 from jackfield.gateway.steps.admit import Admission
 
 logger = logging.getLogger("jackfield.gateway")
@@ -25,7 +26,8 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 
 class Root:
     """`extra_routes` are paths outside any dialect (/health, /status). `mounts` are doors that are apps of their own,
-    `build_websocket` makes the one that every WebSocket goes to; without it none is served.
+    `build_websocket` makes the one that every WebSocket goes to; without it none is served. `pages` says which pages of other
+    origins may use all this; without it none may.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Root:
         max_body_bytes: int,
         patience_s: float,
         build_websocket: Callable[[], ASGIApp] | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self._admission = admission
         self._doors = Doors(doors, extra_routes)
         self._mounts = tuple(mounts)
         self._build_websocket = build_websocket
         self._websocket: ASGIApp | None = None
+        self._pages = pages
         self.max_body_bytes = max_body_bytes
         self.patience_s = patience_s
 
@@ -60,7 +64,8 @@ class Root:
 
         async def pass_on(client: Client) -> None:
             client.close()
-            await mount.serve(scope, in_time(receive), send, client.key_name)
+            headers = [] if self._pages is None else self._pages.may_read(client)
+            await mount.serve(scope, in_time(receive), sending(send, headers), client.key_name)
 
         await self._guarded(client, mount.encode_error or self._doors.general.encode_error, pass_on)
 
@@ -72,7 +77,11 @@ class Root:
         )
 
     async def _guarded(self, client: Client, encode_error: EncodeError, handler: Handler) -> None:
+        if self._pages is not None:
+            client = self._pages.recognise(client)
         try:
+            if isinstance(client, PageClient) and await client.answer_first():
+                return
             client.key_name = self._admission.admit(client.headers, client.query, is_open=client.path in OPEN_PATHS)
             await handler(client)
         except JackfieldError as error:

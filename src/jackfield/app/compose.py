@@ -37,6 +37,7 @@ from jackfield.gateway.inside import Inside
 from jackfield.gateway.metrics import BackendSample, Metrics, in_flight
 from jackfield.gateway.metrics import backends as backend_families
 from jackfield.gateway.pace import PaceSettings
+from jackfield.gateway.pages import Pages
 from jackfield.gateway.pipeline import Book, Pipeline
 from jackfield.gateway.request_ids import RequestIds
 from jackfield.gateway.steps.admit import Admission
@@ -340,7 +341,7 @@ def _root(house: House) -> Root:
     keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     stock = stock_of(house)
-    admission = Admission(keys, (server.host,), check_hosts=not server.expose)
+    admission = Admission(keys, (server.host,), check_hosts=not server.expose, origins=server.cors_origins)
     return Root(
         admission,
         entrances(house, stock),
@@ -349,6 +350,7 @@ def _root(house: House) -> Root:
         max_body_bytes=server.max_body_bytes,
         patience_s=settings.timeouts.total_s * 2,
         build_websocket=(lambda: _websocket(house, admission)) if server.websocket else None,
+        pages=Pages(server.cors_origins) if server.cors_origins else None,
     )
 
 

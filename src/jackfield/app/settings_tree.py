@@ -22,6 +22,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Seconds = Positive
 FilledText = Annotated[str, Meta(min_length=1)]
 ProviderUrl = Annotated[str, Meta(pattern=r"^(https?|unix)://")]
+Origin = Annotated[str, Meta(pattern=r"^https?://[^/*?#@\s]+$")]
 ProxyUrl = Annotated[str, Meta(pattern=r"^https?://")]
 
 
@@ -41,6 +42,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, SecretReference],
         Meta(description="Further keys that clients may send, by the name that limits and reports know them by."),
     ] = {}
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        Meta(description="Origins whose pages may use the gateway from a browser, such as http://localhost:5173; else none."),
+    ] = ()
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 32 * 1024 * 1024
     websocket: Annotated[bool, Meta(description="Serve WebSockets at /ws.")] = True
     heartbeat_s: Annotated[

@@ -15,12 +15,23 @@ LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]", b"::1"})
 
 
 class Admission:
-    """`keys` by name; empty means that none is asked for. `hosts`: further Host header values that are ours (no port)."""
+    """`keys` by name; empty means that none is asked for. `hosts`: further Host header values that are ours (no port).
 
-    def __init__(self, keys: Mapping[str, str] | None = None, hosts: Collection[str] = (), *, check_hosts: bool = True) -> None:
+    `origins`: pages of these are let in though they are not local.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, str] | None = None,
+        hosts: Collection[str] = (),
+        *,
+        check_hosts: bool = True,
+        origins: Collection[str] = (),
+    ) -> None:
         self._keys = tuple((name, key.encode()) for name, key in (keys or {}).items())
         self._hosts = LOOPBACK_HOSTS | {host.lower().encode() for host in hosts}
         self._check_hosts = check_hosts
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
 
     def admit(self, headers: Mapping[bytes, bytes], query: bytes = b"", *, is_open: bool = False) -> str:
         """The name of the key that was shown, "" where none is needed. `query` is the raw query string.
@@ -39,6 +50,8 @@ class Admission:
                 code="foreign_host",
             )
         origin = headers.get(b"origin")
+        if origin is not None and origin.lower() in self._origins:
+            return
         if origin is not None and origin != b"null" and _without_port(origin.partition(b"://")[2]) not in self._hosts:
             raise NotAllowed(
                 f"pages from {origin.decode('latin-1')!r} may not use this gateway: it answers to local pages only",
