@@ -1,4 +1,4 @@
-"""Functions in namespaces: one flat name each for sources that know no namespaces, and the client's own names on the way back."""
+"""Functions in namespaces: flat names for sources that know no namespaces, the client's own on the way back."""
 
 import re
 from typing import Any
