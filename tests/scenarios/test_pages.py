@@ -1,9 +1,9 @@
-"""Pages of other origins: those that the owner named may use every door from a browser, no others may, and none without a key."""
+"""Pages of other origins: those that the owner named may use every door from a browser with the key, and no others may."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -25,7 +25,7 @@ async def open_to_a_page(tmp_path: Path) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-def allowances(answer: httpx.Response) -> list[str]:
+def allowances(answer: httpx2.Response) -> list[str]:
     return [name for name in answer.headers if name.startswith("access-control")]
 
 

@@ -91,6 +91,7 @@ def sample_text(type_: Any) -> tuple[str, Any]:
 SPECIAL = {
     ("proxy",): ("http://127.0.0.1:3128", "http://127.0.0.1:3128"),
     ("server", "api_key"): ("env:MY_KEY", "env:MY_KEY"),
+    ("server", "cors_origins"): ("http://a:1,https://b.example", ("http://a:1", "https://b.example")),
     ("server", "max_body_bytes"): ("2048", 2048),
     ("providers", "active"): ("ollama", "ollama"),
     ("presets",): ("", ()),
