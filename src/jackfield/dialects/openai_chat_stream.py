@@ -31,6 +31,7 @@ from jackfield.dialects.framed import FramedDecoder
 from jackfield.dialects.json_value import Object, present, rest, with_extra
 from jackfield.dialects.open_parts import OpenParts
 from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
+from jackfield.dialects.openai_chat_repeat import FILLER_FIELD, Repeat, repeat_of
 from jackfield.dialects.openai_chat_reply import (
     WIRE_REASONING_FIELD,
     encode_reason,
@@ -51,10 +52,12 @@ DONE = b"[DONE]"
 DONE_EVENT = sse.encode(DONE)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-_CHUNK_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error", "obfuscation"))
+_CHUNK_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error", FILLER_FIELD))
 _CHOICE_FIELDS = frozenset(("index", "delta", "message", "finish_reason", "logprobs", "error"))
 _DELTA_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
 _WHOLE_STRINGS = ("id", "type", "format", "role", "name")
+_VAIN_REPEATS = 8
+"""So many events in a row whose like never came: of such a stream no more are looked for."""
 _EVERY_CHUNK = ("system_fingerprint", "service_tier")
 
 TextKind = Literal["text", "refusal", "reasoning"]
@@ -90,8 +93,11 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
     """
 
     def __init__(self, provider: str = "", *, reasoning_field: str | None = None) -> None:
-        super().__init__(sse.SseDecoder())
+        self._sse = sse.SseDecoder()
+        super().__init__(self._sse)
         self._provider = provider
+        self._repeat: Repeat | None = None
+        self._vain_repeats = 0
         self._reasoning_field = reasoning_field
         self._is_started = False
         self._is_ended = False
@@ -113,17 +119,41 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
                 raise StreamBroken("the stream ended before the answer did", provider=self._provider or None)
             self._end(events)
 
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes. Raises Malformed, or what an error in the stream maps to."""
+        if self._repeat is None or not self._sse.is_between:
+            return super().feed(data)
+        events: list[Event] = []
+        taken = self._repeat.take_frames(data, events)
+        if not taken:
+            return super().feed(data)
+        if taken < len(data):
+            try:
+                events += super().feed(data[taken:])
+            except JackfieldError as error:
+                self._failure, self._repeat = error, None
+        return events
+
     def _take(self, frame: sse.SseEvent, events: list[Event]) -> None:
         if self._is_ended:
             return
         data = frame.data.strip()
+        if self._repeat is not None:
+            if frame.event is None and self._repeat.take(data, events):
+                return
+            self._vain_repeats = 0 if self._repeat.took_any else self._vain_repeats + 1
+            self._repeat = None
         if data == DONE:
             self._end(events)
-            return
-        if not data:
-            return
-        chunk = self._chunk(data)
-        if frame.event == "error" and "error" not in chunk:
+        elif data:
+            chunk = self._chunk(data)
+            count = len(events)
+            self._read(chunk, frame.event, events)
+            if len(events) > count and self._vain_repeats < _VAIN_REPEATS:
+                self._repeat = repeat_of(data, chunk, events[-1])
+
+    def _read(self, chunk: Object, name: str | None, events: list[Event]) -> None:
+        if name == "error" and "error" not in chunk:
             chunk = {"error": chunk}
         if (error := in_band_error(chunk, provider=self._provider)) is not None:
             raise error

@@ -23,7 +23,7 @@ class SseEvent(msgspec.Struct, frozen=True, gc=False):
 class SseDecoder:
     """Feed bytes as they arrive, get whole events. Comments and `retry` are dropped, as the format says.
 
-    `limit_bytes` bounds one unfinished event.
+    `limit_bytes` bounds one unfinished event. `is_between` tells that what comes next begins an event.
     """
 
     def __init__(self, *, limit_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -35,9 +35,12 @@ class SseDecoder:
         self._data_bytes = 0
         self._event: str | None = None
         self._id: str | None = None
+        self.is_between = False
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that `chunk` completes. Raises Malformed when one event grows past the limit."""
+        if self.is_between and (data := _only_data(chunk)):
+            return [SseEvent(None, data, self._id)]
         if not chunk:
             return []
         text = self._joined(chunk)
@@ -50,6 +53,7 @@ class SseDecoder:
                 self._dispatch(events)
             else:
                 self._take_line(line)
+        self.is_between = not (self._rest or self._after_cr or self._data or self._event)
         if len(self._rest) + self._data_bytes > self._limit_bytes:
             raise Malformed(f"one event of the stream is larger than {self._limit_bytes} bytes")
         return events
@@ -90,6 +94,13 @@ class SseDecoder:
             self._data = []
             self._data_bytes = 0
         self._event = None
+
+
+def _only_data(chunk: bytes) -> bytes:
+    """The data of a chunk that is one event of one line, as most are; b"" for any other."""
+    last = len(chunk) - 2
+    is_one = chunk.startswith(b"data: ") and chunk.find(b"\n") == last and chunk.endswith(b"\n\n") and b"\r" not in chunk
+    return chunk[6:last] if is_one else b""
 
 
 def encode(data: bytes, event: str | None = None) -> bytes:

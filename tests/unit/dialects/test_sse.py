@@ -47,6 +47,27 @@ TEXTS = st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n", b"\r"])), max
 )
 
 
+LOOK_WHOLE = st.sampled_from(
+    [
+        b"data: a\n\n",
+        b"data: b\n\n",
+        b"data: \n\n",
+        b"data: a\rdata: b\n\n",
+        b"data: ",
+        b"data: a\n",
+        b"event: e\n",
+        b": note",
+        b"\r",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(LOOK_WHOLE, max_size=6))
+def test_what_looks_like_one_event_is_one_only_between_events(pieces: list[bytes]) -> None:
+    assert decode(*pieces) == decode(*(bytes([byte]) for byte in b"".join(pieces)))
+
+
 @pytest.mark.behaviour("DIAL-01")
 @settings(deadline=None)
 @given(
