@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from jackfield.core.errors import BadRequest, NotSupported
-from jackfield.core.messages import Message, Part, TextPart, ToolResultPart
+from jackfield.core.messages import Message, Part, Role, TextPart, ToolResultPart
 from jackfield.core.parameters import normalise
 from jackfield.core.requests import ChatRequest, ResponseFormat, Tool, ToolChoice
 from jackfield.dialects.anthropic_messages_blocks import read_content
@@ -23,8 +23,8 @@ from jackfield.dialects.json_value import (
     required_text,
     rest,
 )
+from jackfield.dialects.plain_turns import plain_turn, said_fields
 
-_decode = msgspec.json.Decoder().decode
 GENERATION_NAMES = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",
@@ -36,6 +36,7 @@ SETTINGS = "jackfield"
 """A field of ours: settings of a slot, by their canonical names, that this dialect has no field for."""
 _GENERATION = tuple(GENERATION_NAMES.values())
 _NAMED = frozenset((*_GENERATION, SETTINGS, "messages", "model", "system", "tools", "tool_choice", "stream", "metadata"))
+_PLAIN_ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 _BUDGET_EFFORTS = ((2048, "low"), (8192, "medium"))
 
 
@@ -45,8 +46,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw], *, wants_max_tokens: bool 
     Raises BadRequest, or NotSupported for what only a pass-through can carry (server tools, blocks of theirs), with `param`
     naming the place: messages[0].content[1].type.
     """
-    values = {name: _value(name, raw) for name, raw in fields.items()}
-    values = {name: value for name, value in values.items() if value is not None}
+    values = said_fields(fields)
     if wants_max_tokens and "max_tokens" not in values:
         raise missing("max_tokens")
     given = {**read_object(values.get(SETTINGS, {}), SETTINGS)}
@@ -74,15 +74,6 @@ def decode_request(fields: Mapping[str, msgspec.Raw], *, wants_max_tokens: bool 
     )
 
 
-def _value(name: str, raw: msgspec.Raw) -> Any:
-    try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{name} is not valid JSON: {error}", param=name) from None
-    except RecursionError:
-        raise BadRequest(f"{name} is nested too deeply", param=name) from None
-
-
 def _messages(values: Object) -> tuple[Message, ...]:
     if "messages" not in values:
         raise missing("messages")
@@ -93,7 +84,11 @@ def _messages(values: Object) -> tuple[Message, ...]:
     if "system" in values:
         messages.append(Message("system", _system(values["system"], "system")))
     for index, item in enumerate(items):
-        messages += _turn(read_object(item, f"messages[{index}]"), f"messages[{index}]")
+        plain = plain_turn(item, _PLAIN_ROLES)
+        if plain is not None:
+            messages.append(plain)
+        else:
+            messages += _turn(read_object(item, f"messages[{index}]"), f"messages[{index}]")
     return tuple(messages)
 
 

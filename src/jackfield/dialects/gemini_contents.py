@@ -35,7 +35,11 @@ def decode_system(value: Any) -> tuple[Message, ...]:
         return ()
     if isinstance(value, str):
         return (Message("system", (TextPart(value),)),)
-    parts = _parts(spelled(value, at).get("parts"), at)
+    content = spelled(value, at)
+    plain = _plain_texts(content.get("parts"))
+    if plain is not None:
+        return (Message("system", plain),) if plain else ()
+    parts = _parts(content.get("parts"), at)
     texts = tuple(TextPart(read_text(camel(part).get("text"), f"{at}.parts")) for part in parts)
     return (Message("system", texts),) if texts else ()
 
@@ -48,7 +52,32 @@ def decode_contents(value: Any) -> tuple[Message, ...]:
     if not items:
         raise BadRequest("contents must hold at least one content", param="contents")
     reader = _Reader()
-    return tuple(message for index, item in enumerate(items) for message in reader.read(item, f"contents[{index}]"))
+    messages: list[Message] = []
+    for index, item in enumerate(items):
+        plain = _plain_turn(item)
+        if plain is not None:
+            messages.append(plain)
+        else:
+            messages += reader.read(item, f"contents[{index}]")
+    return tuple(messages)
+
+
+def _plain_turn(value: Any) -> Message | None:
+    """The message of a turn of the user's or the model's that holds texts and nothing else; None for any other turn."""
+    if type(value) is not dict or len(value) != 2 or (role := value.get("role")) not in ("user", "model"):
+        return None
+    texts = _plain_texts(value.get("parts"))
+    return None if texts is None else Message("user" if role == "user" else "assistant", texts)
+
+
+def _plain_texts(parts: Any) -> tuple[TextPart, ...] | None:
+    """The texts of a list of parts that say nothing else; None for any other value."""
+    if type(parts) is not list:
+        return None
+    texts = [
+        TextPart(part["text"]) for part in parts if type(part) is dict and len(part) == 1 and type(part.get("text")) is str
+    ]
+    return tuple(texts) if len(texts) == len(parts) else None
 
 
 def _parts(value: Any, at: str) -> list[Object]:

@@ -22,6 +22,8 @@ def spelled(value: Any, at: str) -> Object:
 
 
 def camel(value: Mapping[str, Any]) -> Object:
+    if "_" not in "".join(value):
+        return {**value}
     return {_SNAKE.sub(lambda match: match[1].upper(), name) if "_" in name else name: item for name, item in value.items()}
 
 

@@ -19,7 +19,8 @@ from jackfield.dialects.gemini_schema import to_json_schema
 from jackfield.dialects.gemini_thinking import decode_thinking, encode_effort, signs_calls
 from jackfield.dialects.gemini_tools import decode_choice, decode_tools, encode_choice, encode_tools
 from jackfield.dialects.gemini_turns import Turns
-from jackfield.dialects.json_value import Object, field_value, read_flag, read_object, read_optional_text, rest
+from jackfield.dialects.json_value import Object, read_flag, read_object, read_optional_text, rest
+from jackfield.dialects.plain_turns import field_values
 
 _encode = msgspec.json.Encoder().encode
 GENERATION_NAMES = {
@@ -36,6 +37,7 @@ GENERATION_NAMES = {
 }
 _CORE_NAMES = {wire: core for core, wire in GENERATION_NAMES.items()}
 _FORMAT = ("responseMimeType", "responseSchema", "responseJsonSchema")
+_CONFIG = frozenset((*_CORE_NAMES, *_FORMAT, "thinkingConfig", "candidateCount"))
 SETTINGS = "jackfield"
 """A field of ours: settings of a slot, by their canonical names, that this dialect has no field for."""
 BESIDE = ("model", "stream", "alt", SETTINGS)
@@ -52,7 +54,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     Raises BadRequest, or NotSupported for what only a pass-through can carry (several candidates), with `param` as the place:
     contents[0].parts[1].text.
     """
-    values = camel({name: field_value(name, raw) for name, raw in fields.items()})
+    values = camel(field_values(fields))
     config = spelled(values["generationConfig"], "generationConfig") if values.get("generationConfig") is not None else {}
     _refuse_many(config.get("candidateCount"))
     generation, left = _generation(config, read_object(values.get(SETTINGS) or {}, SETTINGS))
@@ -81,17 +83,17 @@ def _refuse_many(count: Any) -> None:
 
 
 def _generation(config: Object, settings: Object) -> tuple[Generation, Object]:
-    given = settings | {core: config[wire] for wire, core in _CORE_NAMES.items() if config.get(wire) is not None}
+    given = settings | {core: config[wire] for wire, core in _CORE_NAMES.items() if wire in config and config[wire] is not None}
     if isinstance(given.get("top_k"), float) and given["top_k"].is_integer():
         given["top_k"] = int(given["top_k"])  # Google's own clients write it as 40.0
-    left = rest(config, (*_CORE_NAMES, *_FORMAT, "thinkingConfig", "candidateCount"))
+    left = {name: value for name, value in config.items() if name not in _CONFIG and value is not None}
     if config.get("thinkingConfig") is not None:
         effort, unsaid = decode_thinking(spelled(config["thinkingConfig"], "generationConfig.thinkingConfig"))
         if effort is not None:
             given["reasoning_effort"] = effort
         left |= {"thinkingConfig": unsaid} if unsaid else {}
     try:
-        return normalise(given).generation, {name: value for name, value in left.items() if value is not None}
+        return normalise(given).generation, left
     except BadRequest as error:
         name = GENERATION_NAMES.get(error.param or "", error.param)
         raise BadRequest(f"generationConfig.{name}: {error.message}", param=f"generationConfig.{name}") from None

@@ -22,9 +22,11 @@ from jackfield.dialects.json_value import (
     required_text,
     rest,
 )
+from jackfield.dialects.plain_turns import plain_turn
 
 _encode = msgspec.json.Encoder().encode
 _ROLES = ("system", "user", "assistant", "tool")
+_PLAIN_ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 _FIELDS = ("role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id", "name")
 _SIGNS = (("iVBOR", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp"))
 _UNSIGNED = "image/jpeg"
@@ -38,7 +40,9 @@ def decode_messages(value: Any) -> tuple[Message, ...]:
     if not items:
         raise BadRequest("messages must hold at least one message", param="messages")
     reader = _Reader()
-    return tuple(reader.read(item, f"messages[{index}]") for index, item in enumerate(items))
+    return tuple(
+        [plain_turn(item, _PLAIN_ROLES) or reader.read(item, f"messages[{index}]") for index, item in enumerate(items)]
+    )
 
 
 def decode_images(value: Any, at: str) -> list[ImagePart]:

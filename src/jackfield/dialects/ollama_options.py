@@ -10,7 +10,7 @@ from typing import Any
 from jackfield.core.errors import BadRequest
 from jackfield.core.parameters import normalise
 from jackfield.core.requests import Generation, ResponseFormat
-from jackfield.dialects.json_value import Object, read_object, rest, wrong_type
+from jackfield.dialects.json_value import Object, read_object, wrong_type
 
 OPTION_NAMES: Mapping[str, str] = {
     "temperature": "temperature",
@@ -23,6 +23,7 @@ OPTION_NAMES: Mapping[str, str] = {
     "presence_penalty": "presence_penalty",
     "context_length": "num_ctx",
 }
+_OPTIONS = frozenset(OPTION_NAMES.values())
 TOP_NAMES: Mapping[str, str] = {"logprobs": "logprobs", "top_logprobs": "top_logprobs"}
 """Settings of core that stand beside the options."""
 OTHER_OPTIONS = frozenset(
@@ -57,10 +58,10 @@ _EFFORTS: Mapping[str, bool | str] = {
 def decode_options(value: Any, top: Mapping[str, Any]) -> tuple[Generation, Object]:
     """What `options` and the settings beside them say, and the options without a core name. Raises BadRequest."""
     options = {} if value is None else read_object(value, "options")
-    given = {core: _plain(wire, options.get(wire)) for core, wire in OPTION_NAMES.items()}
-    given |= {core: top.get(wire) for core, wire in TOP_NAMES.items()}
+    given = {core: _plain(wire, options[wire]) for core, wire in OPTION_NAMES.items() if wire in options}
+    given |= {core: top[wire] for core, wire in TOP_NAMES.items() if wire in top}
     given["reasoning_effort"] = decode_think(top.get("think"))
-    left = {name: item for name, item in rest(options, OPTION_NAMES.values()).items() if item is not None}
+    left = {name: item for name, item in options.items() if name not in _OPTIONS and item is not None}
     try:
         return normalise({name: item for name, item in given.items() if item is not None}).generation, left
     except BadRequest as error:
@@ -81,6 +82,8 @@ def _plain(name: str, value: Any) -> Any:
 
 def for_others(extra: Mapping[str, Any]) -> tuple[Object, tuple[str, ...]]:
     """A decoded request's `extra` for a source of another dialect, and a warning for each setting that only Ollama has."""
+    if not extra:
+        return {}, ()
     options = extra.get("options")
     given: Object = options if isinstance(options, dict) else {}
     kept = {name: value for name, value in extra.items() if name not in _ONLY_HERE and name != "options"}

@@ -12,7 +12,7 @@ import msgspec
 from jackfield.core.errors import BadRequest
 from jackfield.core.messages import Message, TextPart
 from jackfield.core.requests import ChatRequest, Tool, ToolChoice
-from jackfield.dialects.json_value import Object, field_value, read_flag, read_optional_text, with_extra
+from jackfield.dialects.json_value import Object, read_flag, read_optional_text, with_extra
 from jackfield.dialects.ollama_messages import decode_images, decode_messages, decode_tools
 from jackfield.dialects.ollama_options import (
     OTHER_OPTIONS,
@@ -24,6 +24,7 @@ from jackfield.dialects.ollama_options import (
     encode_think,
 )
 from jackfield.dialects.ollama_turns import content_of, encode_messages
+from jackfield.dialects.plain_turns import said_fields
 
 _encode = msgspec.json.Encoder().encode
 Form = Literal["chat", "generate"]
@@ -42,7 +43,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw], *, form: Form = "chat") ->
 
     Without a word about it a stream is wanted: that is Ollama's way. Raises BadRequest with `param` as the place.
     """
-    values = {name: value for name, raw in fields.items() if (value := field_value(name, raw)) is not None}
+    values = said_fields(fields)
     generation, left = decode_options(values.get("options"), values)
     extra = {name: value for name, value in values.items() if name not in _READ[form]}
     streams = read_flag(values.get("stream"), "stream")

@@ -7,7 +7,7 @@ messages: (number of messages before it, item).
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 from jackfield.core.errors import BadRequest, NotSupported
 from jackfield.core.messages import (
@@ -37,10 +37,11 @@ from jackfield.dialects.json_value import (
     with_extra,
     wrong_type,
 )
+from jackfield.dialects.plain_turns import plain_turn
 
 OtherItem = tuple[int, Object]
 SUMMARY_BREAK = "\n\n"
-_ROLES = ("user", "assistant", "system", "developer")
+_ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 _BOOKKEEPING = ("id", "status")
 """Where an item is stored and how far it got: facts of one server's store, of no use to another answer."""
 
@@ -53,7 +54,11 @@ def decode_input(value: Any) -> tuple[list[Message], list[OtherItem]]:
         raise wrong_type("input", "a string or an array of items", value)
     reader = _Reader()
     for index, item in enumerate(value):
-        reader.read(read_object(item, f"input[{index}]"), f"input[{index}]")
+        plain = plain_turn(item, _ROLES)
+        if plain is not None:
+            reader.take(plain)
+        else:
+            reader.read(read_object(item, f"input[{index}]"), f"input[{index}]")
     return reader.messages, reader.others
 
 
@@ -85,10 +90,13 @@ class _Reader:
             raise BadRequest(f"{at}.role must be one of {', '.join(_ROLES)}, got {role[:40]!r}", param=f"{at}.role")
         parts = _content(item.get("content"), f"{at}.content")
         extra = rest(item, ("type", "role", "content", *_BOOKKEEPING))
-        if role == "assistant":
-            self._said(parts, extra)
+        self.take(Message(role, parts, extra=extra))
+
+    def take(self, message: Message) -> None:
+        if message.role == "assistant":
+            self._said(message.parts, message.extra)
         else:
-            self._add(Message(cast("Role", role), parts, extra=extra))
+            self._add(message)
 
     def _add(self, message: Message) -> None:
         self.messages.append(message)

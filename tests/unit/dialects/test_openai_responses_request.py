@@ -171,7 +171,7 @@ _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 _SAID = st.one_of(
     st.builds(TextPart, _TEXT),
     st.builds(ToolCallPart, st.just("c1"), st.just("f"), _TEXT),
-    st.builds(ReasoningPart, _TEXT, st.text(min_size=1, max_size=9)),
+    st.builds(ReasoningPart, _TEXT, _TEXT.filter(bool)),
 )
 _MESSAGE = st.one_of(
     st.builds(lambda text: text_message("user", text), _TEXT),
