@@ -1,10 +1,14 @@
-"""Lists in pages as OpenAI's API has them: `limit`, `order`, `after` and `before` in the query, the page in an object."""
+"""Lists in pages as OpenAI's API has them: `limit`, `order`, `after` and `before` in the query, the page in an object.
+
+And the one model that a path names among those that are listed, for every door.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jackfield.core.errors import BadRequest
+from jackfield.core.errors import BadRequest, ModelNotFound
+from jackfield.slots.catalogue import CatalogueEntry
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 100
 PARAMETERS_MAX = 50
@@ -45,6 +49,14 @@ def page(
         "last_id": data[-1]["id"] if data else None,
         "has_more": len(found) > len(data),
     }
+
+
+def listed(entries: Sequence[CatalogueEntry], model: str, where: str) -> CatalogueEntry:
+    """The entry of that name. Raises ModelNotFound, which says that `where` lists all."""
+    found = next((entry for entry in entries if entry.id == model), None)
+    if found is None:
+        raise ModelNotFound(f"no slot lists the model {model!r}; GET {where} lists all", param="model")
+    return found
 
 
 def _limit(said: str | None, default: int, most: int) -> int:

@@ -16,6 +16,7 @@ from jackfield.core.errors import JackfieldError, NotSupported
 from jackfield.core.requests import ChatRequest
 from jackfield.core.token_estimate import estimate_prompt
 from jackfield.gateway.call import Call
+from jackfield.gateway.client import Client
 from jackfield.gateway.route import Target
 from jackfield.gateway.steps.dispatch import forwarded
 from jackfield.gateway.steps.enter import BYTES_PER_TOKEN
@@ -23,6 +24,8 @@ from jackfield.gateway.steps.resolve import Resolve
 
 COUNT_WITHIN_S = 3.0
 ESTIMATED = "estimate"
+COUNTED_BY = b"x-jackfield-counted-by"
+_JSON = (b"content-type", b"application/json")
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -57,6 +60,13 @@ class TokenCount:
                 if tokens is not None:
                     return Counted(tokens, target.binding.info.id)
         return Counted(estimate_prompt(request) if request is not None else _by_size(call), ESTIMATED)
+
+    async def tell(self, client: Client, call: Call, field: str, place: Place | None = None) -> None:
+        """Answers with an object whose `field` is the count, and a header that says who counted. Raises BadRequest."""
+        call.headers, call.key_name = client.headers, client.key_name
+        counted = await self(call, place)
+        headers = [_JSON, (b"x-request-id", call.request_id.encode()), (COUNTED_BY, counted.by.encode())]
+        await client.reply(200, headers, msgspec.json.encode({field: counted.tokens}))
 
     def _target(self, call: Call) -> Target | None:
         """None where nobody could be asked now: whether that is a mistake, the request itself will tell."""

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from time import perf_counter
 
-import msgspec
-
 from jackfield.dialects import anthropic_messages
 from jackfield.doors.anthropic.dialect import AnthropicMessages
 from jackfield.gateway.call import Call
@@ -12,9 +10,7 @@ from jackfield.gateway.client import Client
 from jackfield.gateway.fields import model_of
 from jackfield.gateway.token_count import Place, TokenCount
 
-JSON = (b"content-type", b"application/json")
 PLACE = Place(anthropic_messages.COUNT_PATH, anthropic_messages.decode_count)
-BY = b"x-jackfield-counted-by"
 
 
 class CountTokens:
@@ -39,7 +35,4 @@ class CountTokens:
             at=self._now(),
             received_at=received_at,
         )
-        call.headers, call.key_name = client.headers, client.key_name
-        counted = await self._count(call, PLACE)
-        headers = [JSON, (b"x-request-id", call.request_id.encode()), (BY, counted.by.encode())]
-        await client.reply(200, headers, msgspec.json.encode({"input_tokens": counted.tokens}))
+        await self._count.tell(client, call, "input_tokens", PLACE)

@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from jackfield.core.errors import BadRequest, ModelNotFound
+from jackfield.core.errors import BadRequest
 from jackfield.gateway.client import Client
+from jackfield.gateway.listing import listed
 from jackfield.slots.catalogue import Catalogue, CatalogueEntry
 
 JSON = (b"content-type", b"application/json")
@@ -61,10 +62,7 @@ class Models:
         await client.reply(200, [JSON], msgspec.json.encode(body))
 
     async def one(self, client: Client, model: str) -> None:
-        entries = await self._catalogue.models()
-        found = next((entry for entry in entries if entry.id == model), None)
-        if found is None:
-            raise ModelNotFound(f"no slot lists the model {model!r}; GET /v1/models lists all", param="model")
+        found = listed(await self._catalogue.models(), model, "/v1/models")
         await client.reply(200, [JSON], msgspec.json.encode(self._model(found)))
 
     def _model(self, entry: CatalogueEntry) -> dict[str, Any]:

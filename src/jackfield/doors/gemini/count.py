@@ -3,16 +3,11 @@
 from collections.abc import Callable
 from time import perf_counter
 
-import msgspec
-
 from jackfield.dialects import gemini
 from jackfield.doors.gemini.dialect import GeminiCount
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Client
 from jackfield.gateway.token_count import TokenCount
-
-JSON = (b"content-type", b"application/json")
-BY = b"x-jackfield-counted-by"
 
 
 class CountTokens:
@@ -34,7 +29,4 @@ class CountTokens:
             at=self._now(),
             received_at=received_at,
         )
-        call.headers, call.key_name = client.headers, client.key_name
-        counted = await self._count(call)
-        headers = [JSON, (b"x-request-id", call.request_id.encode()), (BY, counted.by.encode())]
-        await client.reply(200, headers, msgspec.json.encode({"totalTokens": counted.tokens}))
+        await self._count.tell(client, call, "totalTokens")

@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from jackfield.core.errors import BadRequest, ModelNotFound
+from jackfield.core.errors import BadRequest
 from jackfield.dialects.gemini_names import MODEL_PREFIX
 from jackfield.gateway.client import Client
+from jackfield.gateway.listing import listed
 from jackfield.slots.catalogue import Catalogue, CatalogueEntry
 
 JSON = (b"content-type", b"application/json")
@@ -32,10 +33,7 @@ class Models:
         await client.reply(200, [JSON], msgspec.json.encode(body))
 
     async def one(self, client: Client, model: str) -> None:
-        entries = await self._catalogue.models()
-        found = next((entry for entry in entries if entry.id == model), None)
-        if found is None:
-            raise ModelNotFound(f"no slot lists the model {model!r}; GET /v1beta/models lists all", param="model")
+        found = listed(await self._catalogue.models(), model, "/v1beta/models")
         await client.reply(200, [JSON], msgspec.json.encode(_model(found)))
 
 

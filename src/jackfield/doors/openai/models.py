@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from jackfield.core.errors import ModelNotFound
 from jackfield.gateway.client import Client, Headers
+from jackfield.gateway.listing import listed
 from jackfield.slots.catalogue import Catalogue, CatalogueEntry
 
 JSON = (b"content-type", b"application/json")
@@ -26,10 +26,7 @@ class Models:
         await client.reply(200, _marks(entries), msgspec.json.encode({"object": "list", "data": data}))
 
     async def one(self, client: Client, model: str) -> None:
-        entries = await self._catalogue.models()
-        found = next((entry for entry in entries if entry.id == model), None)
-        if found is None:
-            raise ModelNotFound(f"no slot lists the model {model!r}; GET /v1/models lists all", param="model")
+        found = listed(await self._catalogue.models(), model, "/v1/models")
         await client.reply(200, _marks((found,)), msgspec.json.encode(self._model(found)))
 
     def _model(self, entry: CatalogueEntry) -> dict[str, Any]:
