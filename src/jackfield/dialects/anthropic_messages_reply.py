@@ -162,7 +162,9 @@ def encode_reply(reply: ChatReply, *, id: str, created: int = 0) -> bytes:
         **encode_stop(reply.finish_reason, reply.raw_finish_reason, reply.extra),
         "usage": encode_usage(reply.usage),
     }
-    return _encode({**{name: value for name, value in reply.extra.items() if name not in MESSAGE_FIELDS}, **body})
+    if reply.extra:
+        body = {**{name: value for name, value in reply.extra.items() if name not in MESSAGE_FIELDS}, **body}
+    return _encode(body)
 
 
 def encode_stop(reason: FinishReason, raw_reason: str | None, extra: Mapping[str, Any]) -> Object:
@@ -176,6 +178,8 @@ def encode_stop(reason: FinishReason, raw_reason: str | None, extra: Mapping[str
 
 def encode_content(message: Message) -> list[Object]:
     blocks = [block for part in message.parts if (block := encode_part(part)) is not None]
+    if not message.extra:
+        return blocks
     for other in placed(message.extra, BLOCKS):
         blocks.insert(other["index"], other.get("block") or {})
     for cited in placed(message.extra, CITATIONS):

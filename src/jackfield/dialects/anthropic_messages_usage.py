@@ -17,6 +17,7 @@ CACHE_READ = "cache_read_input_tokens"
 CACHE_WRITE = "cache_creation_input_tokens"
 _DETAILS = "output_tokens_details"
 _NAMED = frozenset(("input_tokens", "output_tokens", CACHE_READ, _DETAILS))
+_KEPT = ("cache_creation", "server_tool_use", "service_tier", "inference_geo", "speed")
 
 
 def read_usage(value: Mapping[str, Any]) -> Usage:
@@ -50,8 +51,9 @@ def encode_usage(usage: Usage | None) -> Object:
     }
     if used.reasoning_tokens:
         value[_DETAILS] = {"thinking_tokens": used.reasoning_tokens}
-    known = ("cache_creation", "server_tool_use", "service_tier", "inference_geo", "speed")
-    return value | {name: used.extra[name] for name in known if name in used.extra}
+    if used.extra:
+        value |= {name: used.extra[name] for name in _KEPT if name in used.extra}
+    return value
 
 
 class _Counted(msgspec.Struct):

@@ -84,14 +84,16 @@ def candidate_end(reason: FinishReason, raw: str | None, extra: Mapping[str, Any
     if unreadable:
         told = f"the model called {unreadable} with arguments that are no JSON object"
         return {"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": told}
-    candidates = extra.get("candidates")
-    kept = candidates[0] if isinstance(candidates, list) and candidates and isinstance(candidates[0], dict) else {}
     word = raw if raw in _OUR_WORDS else _WORDS[reason]
+    candidates = extra.get("candidates")
+    if not candidates:
+        return {"finishReason": word}
+    kept = candidates[0] if isinstance(candidates, list) and candidates and isinstance(candidates[0], dict) else {}
     return {"finishReason": word} | {name: kept[name] for name in _CANDIDATE if name in kept}
 
 
 def top_extra(extra: Mapping[str, Any]) -> Object:
-    return {name: extra[name] for name in _TOP if name in extra}
+    return {name: extra[name] for name in _TOP if name in extra} if extra else {}
 
 
 def is_empty(body: bytes) -> bool:

@@ -171,6 +171,8 @@ def _with_signature(item: Object, signature: str | None) -> Object:
 
 def kept_parts(extra: Object) -> list[Object]:
     """The parts of an answer that no core type names, as gemini_events.py keeps them: pictures, and code that was run."""
+    if not extra:
+        return []
     items: list[Object] = []
     images = extra.get("images")
     for image in images if isinstance(images, list) else ():
@@ -200,7 +202,7 @@ def answer_parts(message: Message) -> list[Object]:
 def answer_part(part: Part) -> Object | None:
     match part:
         case TextPart(text, extra):
-            return _with_signature({"text": text, **_placed(extra)}, signature_in(extra))
+            return _with_signature({"text": text, **_placed(extra)}, signature_in(extra)) if extra else {"text": text}
         case RefusalPart(text):
             return {"text": text}
         case ReasoningPart(text, signature, redacted):

@@ -42,9 +42,8 @@ def _count(value: Any) -> int:
 
 def encode_usage(usage: Usage) -> Object:
     """A `usageMetadata`: counts of zero are left out where Google leaves them out."""
-    extra = {
-        name: value for name, value in usage.extra.items() if name.endswith(("TokensDetails", "TokenCount", "trafficType"))
-    }
+    endings = ("TokensDetails", "TokenCount", "trafficType")
+    extra = {name: value for name, value in usage.extra.items() if name.endswith(endings)} if usage.extra else {}
     tool_use = _count(extra.get("toolUsePromptTokenCount"))
     counts: Object = {
         "promptTokenCount": usage.prompt_tokens - tool_use,

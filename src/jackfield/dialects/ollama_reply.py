@@ -5,6 +5,7 @@ Knows the answer object. A body that holds the lines of a stream is a whole answ
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -96,12 +97,20 @@ def encode_reply(reply: ChatReply, *, id: str, created: int, form: Form = "chat"
 
 def encode_message(message: Message) -> Object:
     """An answer's message. Raises ToolCallParseError for a call whose arguments are beyond repair."""
-    text = "".join(part.text for part in message.parts if isinstance(part, TextPart | RefusalPart))
-    thinking = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart) and not part.redacted)
-    said: Object = {"role": "assistant", "content": text}
-    if thinking:
-        said["thinking"] = thinking
-    calls = [encode_call(part, index) for index, part in enumerate(message.tool_calls)]
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[Object] = []
+    for part in message.parts:
+        match part:
+            case TextPart(text) | RefusalPart(text):
+                texts.append(text)
+            case ReasoningPart(text, _, is_redacted):
+                thoughts += () if is_redacted else (text,)
+            case ToolCallPart():
+                calls.append(encode_call(part, len(calls)))
+    said: Object = {"role": "assistant", "content": "".join(texts)}
+    if any(thoughts):
+        said["thinking"] = "".join(thoughts)
     return said | ({"tool_calls": calls} if calls else {})
 
 
@@ -117,10 +126,11 @@ def encode_call(part: ToolCallPart, index: int) -> Object:
 def answer_end(reason: FinishReason, raw: str | None, usage: Usage | None, extra: Mapping[str, Any]) -> Object:
     """The fields that say that an answer is whole, why, and what it took; `extra` may hold durations."""
     word = raw if reason == "other" and raw else _WORDS[reason]
-    left = {name: value for name, value in extra.items() if name not in _NOT_OURS}
-    return with_extra({"done": True, "done_reason": word, **encode_usage(usage)}, left)
+    end: Object = {"done": True, "done_reason": word, **encode_usage(usage)}
+    return with_extra(end, {name: value for name, value in extra.items() if name not in _NOT_OURS}) if extra else end
 
 
+@lru_cache(maxsize=64)
 def written_time(created: int) -> str:
     """Unix seconds as this wire has them."""
     return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -109,16 +109,21 @@ class Responses:
 
 def _check(fields: Fields) -> None:
     """What every request must have, and what nothing here does for any source. Raises BadRequest or NotSupported."""
-    said = {name: raw for name, raw in fields.items() if bytes(memoryview(raw)[:4]) != b"null"}
-    if "input" not in said and not {"prompt", PREVIOUS} & said.keys():
+    if _is_said(fields, "input"):
+        if memoryview(fields["input"])[0] not in TEXT_OR_LIST.begins:
+            raise BadRequest(f"input must be a string or an array of items, got {shown(fields['input'])}", param="input")
+    elif not _is_said(fields, "prompt") and not _is_said(fields, PREVIOUS):
         raise missing("input")
-    if "input" in said and bytes(memoryview(said["input"])[:1]) not in (b'"', b"["):
-        raise BadRequest(f"input must be a string or an array of items, got {shown(said['input'])}", param="input")
     _SHAPE.check(fields)
-    if PREVIOUS in said and "conversation" in said:
+    if _is_said(fields, PREVIOUS) and _is_said(fields, "conversation"):
         raise BadRequest(f"{PREVIOUS} and conversation cannot go together: leave one out", param="conversation")
     if flag_of(fields, "background"):
         raise NotSupported("background is not possible here: leave it out and wait, or stream", param="background")
+
+
+def _is_said(fields: Fields, name: str) -> bool:
+    raw = fields.get(name)
+    return raw is not None and bytes(memoryview(raw)[:4]) != b"null"
 
 
 def _is_kept(fields: Fields) -> bool:
