@@ -138,6 +138,49 @@ async def test_words_to_sound_and_back(tmp_path: Path) -> None:
         assert [row.outcome for row in gateway.rows()[:3]] == ["ok"] * 3
 
 
+async def test_times_of_words_reach_the_client(tmp_path: Path) -> None:
+    async with platform(tmp_path) as (_, _, client):
+        told = await client.audio.transcriptions.create(
+            model="slot-0", file=("a.mp3", SOUND, "audio/mpeg"), response_format="verbose_json"
+        )
+        assert told.segments is not None
+        assert [segment.end for segment in told.segments] == [1.0]
+        assert told.usage is not None
+
+
+async def test_words_and_sound_come_as_events_where_events_are_asked_for(tmp_path: Path) -> None:
+    async with platform(tmp_path) as (gateway, fake, client):
+        stream = await client.audio.transcriptions.create(model="slot-0", file=("a.mp3", SOUND, "audio/mpeg"), stream=True)
+        events: list[Any] = [event async for event in stream]
+        assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
+        assert events[0].delta == events[1].text != ""
+        assert b'name="stream"' not in fake.requests[-1].body
+        body = {"model": "slot-0", "input": "hello", "voice": "alloy", "stream_format": "sse"}
+        said = await gateway.http.post("/v1/audio/speech", json=body)
+        told = [json.loads(line[6:]) for line in said.text.splitlines() if line.startswith("data: ")]
+        assert [event["type"] for event in told] == ["speech.audio.delta", "speech.audio.done"]
+        assert base64.b64decode(told[0]["audio"]) == SOUND
+        assert "stream_format" not in fake.requests[-1].json
+        wrong = await gateway.http.post("/v1/audio/speech", json={**body, "stream_format": "ndjson"})
+        assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "stream_format")
+
+
+async def test_streams_that_there_are_not_are_refused_by_name(tmp_path: Path) -> None:
+    async with platform(tmp_path) as (_, fake, client):
+        picture = ("a.png", base64.b64decode(PIXEL), "image/png")
+        for asked in (
+            client.images.generate(model="slot-0", prompt="a", stream=True),
+            client.images.edit(model="slot-0", prompt="a", image=picture, stream=True),
+            client.audio.transcriptions.create(
+                model="slot-0", file=("a.mp3", SOUND, "audio/mpeg"), stream=True, response_format="srt"
+            ),
+        ):
+            with pytest.raises(BadRequestError) as refused:
+                await asked
+            assert refused.value.param == "stream"
+        assert not [request for request in fake.requests if request.method == "POST"]
+
+
 async def test_a_ranking(tmp_path: Path) -> None:
     async with FakeTei() as fake, running_gateway(tmp_path) as gateway:
         await gateway.plug(0, "tei", base_url=fake.root_url)

@@ -185,9 +185,12 @@ class TranscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TranscribeReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`extra` is what else the source told, in OpenAI's names: `segments` and `words` with their times, `usage`."""
+
     text: str
     language: str | None = None
     duration_s: float | None = None
+    extra: Extra = msgspec.field(default_factory=dict)
 
 
 class SpeakRequest(msgspec.Struct, frozen=True, omit_defaults=True):

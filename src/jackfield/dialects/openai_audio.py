@@ -1,19 +1,24 @@
 """OpenAI's audio as a client sends and reads it: words to speech, speech to words. Pure."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from jackfield.core.errors import BadRequest
-from jackfield.core.requests import SpeakRequest, TranscribeReply, TranscribeRequest
+from jackfield.core.requests import SpeakReply, SpeakRequest, TranscribeReply, TranscribeRequest
+from jackfield.dialects import sse
 from jackfield.dialects.forms import Form
 from jackfield.dialects.json_value import field_value, missing, read_optional_text, wrong_type
 
 SPEAK_PATH, TRANSCRIBE_PATH = "audio/speech", "audio/transcriptions"
-JSON_FORMATS = ("json", "verbose_json")
+JSON_FORMATS = ("json", "verbose_json", "diarized_json")
 PLAIN_FORMATS = ("text", "srt", "vtt")
-_SPEAK_KNOWN = frozenset({"model", "input", "voice", "response_format", "provider"})
+_NO_TOKENS = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+"""Sources tell no tokens of speech, and clients read the field."""
+_SPEAK_KNOWN = frozenset({"model", "input", "voice", "response_format", "provider", "stream_format"})
+_STREAM_FORMATS = (None, "audio", "sse")
 _TRANSCRIBE_KNOWN = frozenset({"model", "file", "language", "provider", "stream"})
 
 
@@ -47,8 +52,8 @@ def decode_transcribe_request(form: Form) -> TranscribeRequest:
             f"response_format must be one of {', '.join((*JSON_FORMATS, *PLAIN_FORMATS))}, got {asked!r}",
             param="response_format",
         )
-    if (form.text("stream") or "false").lower() == "true":
-        raise BadRequest("transcriptions are not streamed here: leave stream out", param="stream")
+    if wants_transcript_events(form) and asked in PLAIN_FORMATS:
+        raise BadRequest(f"a stream has no response_format {asked}: leave one of the two out", param="stream")
     extra = {name: value for name, value in form.texts.items() if name not in _TRANSCRIBE_KNOWN}
     return TranscribeRequest(files[0].content, files[0].filename, None, form.text("language"), extra)
 
@@ -59,5 +64,37 @@ def encode_transcribe_reply(reply: TranscribeReply, asked: str | None) -> tuple[
         return reply.text.encode(), b"text/plain; charset=utf-8"
     body: dict[str, Any] = {"text": reply.text}
     if asked == "verbose_json":
-        body |= {"task": "transcribe", "language": reply.language or "", "duration": reply.duration_s or 0.0, "segments": []}
-    return msgspec.json.encode(body), b"application/json"
+        body["language"] = reply.language or ""
+    if asked in ("verbose_json", "diarized_json"):
+        body |= {"task": "transcribe", "duration": reply.duration_s or 0.0, "segments": []}
+    return msgspec.json.encode({**body, **reply.extra}), b"application/json"
+
+
+def wants_transcript_events(form: Form) -> bool:
+    return (form.text("stream") or "").lower() in ("true", "1")
+
+
+def encode_transcript_events(reply: TranscribeReply) -> tuple[bytes, bytes]:
+    """The transcript as a stream, of which all comes at once, and its media type."""
+    usage = {name: value for name, value in reply.extra.items() if name == "usage"}
+    return _events(
+        {"type": "transcript.text.delta", "delta": reply.text}, {"type": "transcript.text.done", "text": reply.text, **usage}
+    )
+
+
+def wants_sound_events(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Raises BadRequest for a `stream_format` that there is not."""
+    asked = field_value("stream_format", fields["stream_format"]) if "stream_format" in fields else None
+    if asked not in _STREAM_FORMATS:
+        raise BadRequest("stream_format must be audio or sse", param="stream_format")
+    return bool(asked == "sse")
+
+
+def encode_sound_events(reply: SpeakReply) -> tuple[bytes, bytes]:
+    """The sound as a stream of events, of which all comes at once, and its media type."""
+    sound = b64encode(reply.audio).decode()
+    return _events({"type": "speech.audio.delta", "audio": sound}, {"type": "speech.audio.done", "usage": _NO_TOKENS})
+
+
+def _events(*told: dict[str, Any]) -> tuple[bytes, bytes]:
+    return b"".join(sse.encode(msgspec.json.encode(event)) for event in told), b"text/event-stream; charset=utf-8"

@@ -20,7 +20,7 @@ def decode_draw_request(fields: Mapping[str, msgspec.Raw]) -> ImageRequest:
     """Raises BadRequest naming the field."""
     given = {name: field_value(name, raw) for name, raw in fields.items() if name != "model"}
     if given.get("stream"):
-        raise BadRequest("images are not streamed here: leave stream out", param="stream")
+        raise _not_streamed()
     extra = {name: value for name, value in given.items() if name not in _KNOWN and name != "stream"}
     return ImageRequest(_prompt(given.get("prompt")), None, _count(given.get("n")), _size(given.get("size")), extra)
 
@@ -30,6 +30,8 @@ def decode_edit_request(form: Form) -> ImageEditRequest:
     images = (*form.files("image"), *form.files("image[]"))
     if not images:
         raise BadRequest("image is missing: send at least one file under that name", param="image")
+    if (form.text("stream") or "").lower() in ("true", "1"):
+        raise _not_streamed()
     masks = form.files("mask")
     known = _KNOWN | {"image", "image[]", "mask", "stream"}
     return ImageEditRequest(
@@ -41,6 +43,10 @@ def decode_edit_request(form: Form) -> ImageEditRequest:
         form.text("size"),
         {name: value for name, value in form.texts.items() if name not in known},
     )
+
+
+def _not_streamed() -> BadRequest:
+    return BadRequest("images are not streamed here: leave stream out", param="stream")
 
 
 def _prompt(value: Any) -> str:

@@ -4,6 +4,7 @@ Knows both calls' bytes. Which model and voice, and where the calls go, the adap
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -76,6 +77,9 @@ def encode_transcribe(request: TranscribeRequest, model: str) -> tuple[bytes, st
     return encode_form({**request.extra, "model": model, "language": request.language, "file": file}.items())
 
 
+_TOLD = frozenset({"text", "language", "duration", "task"})
+
+
 class _Transcript(msgspec.Struct):
     text: str
     language: str | None = None
@@ -83,8 +87,11 @@ class _Transcript(msgspec.Struct):
 
 
 def decode_transcript(body: bytes) -> TranscribeReply:
+    """Raises Malformed for an answer without text."""
     told = decoded(body, _Transcript, "the transcription")
-    return TranscribeReply(told.text, told.language, told.duration)
+    whole = decoded(body, dict[str, Any], "the transcription")
+    extra = {name: value for name, value in whole.items() if name not in _TOLD and value is not None}
+    return TranscribeReply(told.text, told.language, told.duration, extra)
 
 
 def _plain_transcript(body: bytes) -> TranscribeReply:

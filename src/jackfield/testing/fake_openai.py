@@ -114,7 +114,8 @@ class FakePlatform(FakeOpenAI):
         told = {"text": f"You said {len(content)} bytes in {name}.", "usage": usage}
         if form.get("response_format", [(None, b"json")])[0][1] != b"verbose_json":
             return told
-        return {**told, "language": "english", "duration": len(content) / 100, "segments": []}
+        segment = {"id": 0, "start": 0.0, "end": 1.0, "text": told["text"]}
+        return {**told, "language": "english", "duration": len(content) / 100, "segments": [segment]}
 
     def _moderate(self, request: Recorded) -> dict[str, Any]:
         given = request.json
