@@ -47,6 +47,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "context_length": (1, 100_000_000),
     "top_logprobs": (0, 20),
 }
+_NUMBERS = (int, float)
 FORMATS = ("text", "json", "embedding")
 _GENERATION_FIELDS = frozenset(Generation.__struct_fields__)
 
@@ -75,13 +76,15 @@ def normalise(given: Mapping[str, Any]) -> Parameters:
         if canonical is None:
             unknown[name] = value
         elif value is not None:
-            plain = _plain(canonical, value)
+            plain = _plain_stop(value) if canonical == "stop" else value
             if canonical in values and values[canonical] != plain:
                 raise BadRequest(
                     f"{spelt[canonical]} and {name} are one parameter but differ: give only {canonical}", param=name
                 )
             values[canonical] = plain
             spelt[canonical] = name
+    if values.keys() <= _GENERATION_FIELDS:
+        return Parameters(_generation(values, spelt), unknown=unknown)
     system_prompt = values.pop("system_prompt", None)
     if system_prompt is not None and not isinstance(system_prompt, str):
         raise BadRequest(f"system_prompt must be text, got {type(system_prompt).__name__}", param=spelt["system_prompt"])
@@ -92,20 +95,27 @@ def normalise(given: Mapping[str, Any]) -> Parameters:
 def _generation(values: dict[str, Any], spelt: Mapping[str, str]) -> Generation:
     for name, value in values.items():
         bounds = _RANGES.get(name)
-        if bounds and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
+        if bounds and isinstance(value, _NUMBERS) and not bounds[0] <= value <= bounds[1]:
             raise BadRequest(f"{spelt[name]} must be {bounds[0]:g} to {bounds[1]:g}, got {value}", param=spelt[name])
-    for name, value in values.items():
-        try:
-            msgspec.convert({name: value}, Generation)
-        except msgspec.ValidationError as error:
-            raise BadRequest(f"{spelt[name]}: {str(error).split(' - ')[0]}", param=spelt[name]) from None
-    return msgspec.convert(values, Generation)
+    try:
+        return msgspec.convert(values, Generation)
+    except msgspec.ValidationError:
+        for name, value in values.items():
+            _check_type(name, value, spelt[name])
+        raise
 
 
-def _plain(canonical: str, value: Any) -> Any:
-    if canonical == "stop" and isinstance(value, str):
+def _check_type(name: str, value: Any, spelt: str) -> None:
+    try:
+        msgspec.convert({name: value}, Generation)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{spelt}: {str(error).split(' - ')[0]}", param=spelt) from None
+
+
+def _plain_stop(value: Any) -> Any:
+    if isinstance(value, str):
         return (value,)
-    return tuple(value) if canonical == "stop" and isinstance(value, list) else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _format(value: Any, name: str) -> tuple[str, ResponseFormat | None]:

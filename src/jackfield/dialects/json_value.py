@@ -94,6 +94,13 @@ def rest(value: Mapping[str, Any], known: Collection[str], nested: Mapping[str, 
     return extra
 
 
+def left(value: Mapping[str, Any], known: frozenset[str]) -> Object:
+    """The fields of `value` that are not `known`, nor null or empty: those come and go at will, and differ in a stream."""
+    if value.keys() <= known:
+        return {}
+    return {name: item for name, item in value.items() if name not in known and item is not None and item != [] and item != {}}
+
+
 def with_extra(value: Object, extra: Mapping[str, Any], inner: str | None = None) -> Object:
     """The reverse of `rest`: `value` plus `extra`, whose entry `inner` goes into the object of that name."""
     for name, item in extra.items():
@@ -105,5 +112,5 @@ def with_extra(value: Object, extra: Mapping[str, Any], inner: str | None = None
 
 
 def present(value: Object) -> Object:
-    """Without nulls and empty containers: servers fill them in at will, and differently in a stream."""
-    return {name: item for name, item in value.items() if item is not None and item != [] and item != {}}
+    """Without nulls and empty containers."""
+    return left(value, frozenset())

@@ -190,7 +190,22 @@ def encode_messages(messages: Sequence[Message], quirks: ChatQuirks, warnings: l
 
     Raises BadRequest for a tool message without a result.
     """
-    return [item for index, message in enumerate(messages) for item in _encode(message, index, quirks, warnings)]
+    items: list[Object] = []
+    for index, message in enumerate(messages):
+        text = _only_text(message)
+        if text is None:
+            items += _encode(message, index, quirks, warnings)
+        else:
+            items.append({"role": _wire_role(message.role, quirks), "content": text})
+    return items
+
+
+def _only_text(message: Message) -> str | None:
+    """The text of a turn that is a role and a text, as nearly every one is; None for any other, and for tool messages."""
+    if len(message.parts) != 1 or message.name is not None or message.extra or message.role == "tool":
+        return None
+    part = message.parts[0]
+    return part.text if type(part) is TextPart and not part.extra else None
 
 
 def _encode(message: Message, index: int, quirks: ChatQuirks, warnings: list[str]) -> list[Object]:

@@ -13,7 +13,7 @@ import msgspec
 from jackfield.core.errors import JackfieldError, Malformed, StreamBroken
 from jackfield.core.events import ChatReply, FinishReason
 from jackfield.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from jackfield.dialects.json_value import Object, present, rest
+from jackfield.dialects.json_value import Object, left, present, rest
 from jackfield.dialects.openai_chat_messages import (
     REASONING_FIELDS,
     SIGNATURE_FIELD,
@@ -29,6 +29,7 @@ _encode = msgspec.json.Encoder().encode
 _REPLY_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
 _CHOICE_FIELDS = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "error"))
 _MESSAGE_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
+_TEXT_FIELDS = frozenset(("role", "content"))
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
@@ -63,15 +64,15 @@ def decode_reply(body: bytes, *, provider: str = "", reasoning_field: str | None
     if not isinstance(message, dict):
         raise Malformed("the answer's choice holds no message", provider=provider or None)
     id_ = _text(value.get("id"))
-    parts, left = read_message(message, id_, reasoning_field)
+    parts, message_extra = read_message(message, id_, reasoning_field)
     logprobs = read_logprobs(choice.get("logprobs"))
     if logprobs and not any(isinstance(part, TextPart | RefusalPart) for part in parts):
         parts.append(TextPart(""))
-    called = any(isinstance(part, ToolCallPart) for part in parts)
+    called = ToolCallPart in map(type, parts)
     reason, raw_reason = read_reason(choice.get("finish_reason"), called=called, provider=provider)
     usage = value.get("usage")
     return ChatReply(
-        message=Message("assistant", tuple(parts), extra=left),
+        message=Message("assistant", tuple(parts), extra=message_extra),
         model=_text(value.get("model")),
         finish_reason=reason,
         id=id_,
@@ -79,7 +80,7 @@ def decode_reply(body: bytes, *, provider: str = "", reasoning_field: str | None
         usage=read_usage(usage) if isinstance(usage, dict) else None,
         raw_finish_reason=raw_reason,
         logprobs=logprobs,
-        extra=reply_extra(present(rest(value, _REPLY_FIELDS)), present(rest(choice, _CHOICE_FIELDS))),
+        extra=reply_extra(left(value, _REPLY_FIELDS), left(choice, _CHOICE_FIELDS)),
     )
 
 
@@ -102,6 +103,8 @@ def _first_choice(value: Object, provider: str) -> Object:
 
 def read_message(message: Object, reply_id: str, reasoning_field: str | None) -> tuple[list[Part], Object]:
     """The parts of an answer's message, in the order reasoning, text, refusal, tool calls; and what has no core name."""
+    if _is_plain(message):
+        return [TextPart(message["content"])], {}
     found, reasoning, signature = read_reasoning(message, reasoning_field)
     texts, thoughts, unknown = read_content(message.get("content"))
     parts: list[Part] = []
@@ -112,8 +115,14 @@ def read_message(message: Object, reply_id: str, reasoning_field: str | None) ->
     if isinstance(refusal, str) and refusal:
         parts.append(RefusalPart(refusal))
     parts += _tool_calls(message, reply_id)
-    left = present(rest(message, (*_MESSAGE_FIELDS, *found)))
-    return parts, left | ({"content_parts": unknown} if unknown else {})
+    extra = present(rest(message, (*_MESSAGE_FIELDS, *found)))
+    return parts, extra | ({"content_parts": unknown} if unknown else {})
+
+
+def _is_plain(message: Object) -> bool:
+    """Whether a message is a text and tells nothing else, as most do: its other fields are null or empty, and no call."""
+    text = message.get("content")
+    return type(text) is str and text != "" and not left(message, _TEXT_FIELDS) and "function_call" not in message
 
 
 def read_reasoning(message: Object, reasoning_field: str | None) -> tuple[tuple[str, ...], str, str | None]:

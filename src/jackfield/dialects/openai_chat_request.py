@@ -251,7 +251,8 @@ def encode_request(request: ChatRequest, quirks: ChatQuirks, *, model: str | Non
     body: Object = {} if name is None else {"model": name}
     body["messages"] = encode_messages(request.messages, quirks, warnings)
     body |= _generation_fields(request.generation, quirks, quirks.is_reasoning_model(name), warnings)
-    body |= _tool_fields(request, quirks, warnings)
+    if request.tools or request.tool_choice is not None:
+        body |= _tool_fields(request, quirks, warnings)
     if request.response_format is not None:
         body["response_format"] = _encode_format(request.response_format)
     if request.user is not None:
@@ -260,7 +261,8 @@ def encode_request(request: ChatRequest, quirks: ChatQuirks, *, model: str | Non
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.stream:
         body["stream"] = True
-    body |= _extra_fields(request, quirks, warnings)
+    if request.extra or request.stream:
+        body |= _extra_fields(request, quirks, warnings)
     for field in quirks.drop_fields:
         if body.pop(field, None) is not None:
             warnings.append(dropped_warning(field))
@@ -277,7 +279,7 @@ def _is_begun(request: ChatRequest) -> bool:
 
 
 def _generation_fields(generation: Generation, quirks: ChatQuirks, is_reasoning: bool, warnings: list[str]) -> Object:
-    fields = {name: value for name, value in msgspec.structs.asdict(generation).items() if value is not None}
+    fields: Object = {name: value for name in Generation.__struct_fields__ if (value := getattr(generation, name)) is not None}
     if fields.pop("context_length", None) is not None:
         warnings.append("context_length: left out, a source of this kind sets it when it loads the model")
     if "top_k" in fields and not quirks.takes_field("top_k"):

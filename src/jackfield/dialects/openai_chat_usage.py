@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from jackfield.core.usage import Usage
-from jackfield.dialects.json_value import Object, present, rest
+from jackfield.dialects.json_value import Object, left, present, rest
 
 COUNT_MAX = 10**12
 """A number of tokens past all reason; nobody is charged for it."""
@@ -16,20 +16,26 @@ _USAGE_FIELDS = frozenset(
     ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
 )
 
+_TOTALS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_CACHED = frozenset(("cached_tokens",))
+_REASONING = frozenset(("reasoning_tokens",))
+
 
 def read_usage(value: Object) -> Usage:
     """Token counts from any server's usage object. What has no core name is kept in `Usage.extra`."""
+    prompt, completion = read_count(value.get("prompt_tokens")), read_count(value.get("completion_tokens"))
+    if value.keys() <= _TOTALS:
+        return Usage(prompt, completion)
     prompt_details = _details(value, "prompt_tokens_details")
     completion_details = _details(value, "completion_tokens_details")
-    prompt, completion = read_count(value.get("prompt_tokens")), read_count(value.get("completion_tokens"))
     cached = read_count(prompt_details.get("cached_tokens"))
     reasoning = read_count(completion_details.get("reasoning_tokens"))
     if reasoning and read_count(value.get("total_tokens")) == prompt + completion + reasoning:
         # Some servers count reasoning beside the completion instead of within it.
         completion += reasoning
     nested = {
-        "prompt_tokens_details": present(rest(prompt_details, ("cached_tokens",))),
-        "completion_tokens_details": present(rest(completion_details, ("reasoning_tokens",))),
+        "prompt_tokens_details": left(prompt_details, _CACHED),
+        "completion_tokens_details": left(completion_details, _REASONING),
     }
     return Usage(
         prompt,
@@ -47,7 +53,7 @@ def _details(value: Object, name: str) -> Object:
 
 def read_count(value: Any) -> int:
     """A count as it is told; 0 for whatever is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= COUNT_MAX else 0
+    return value if type(value) is int and 0 < value <= COUNT_MAX else 0
 
 
 def encode_usage(usage: Usage) -> Object:

@@ -102,6 +102,7 @@ class OpenAICompatible(TellsQuota):
         self._model = config.model or self.preset.default_model
         self._first_model: str | None = None
         self._facts: dict[str, ModelProfile] = {}
+        self._unlisted: dict[str, ModelProfile] = {}
         self._bounds: dict[str, tuple[int | None, bool]] = {}
         self._vision = config.vision
         self._max_context = config.max_context
@@ -330,7 +331,12 @@ class OpenAICompatible(TellsQuota):
         return f"model {self._model!r} is not loaded there; it serves {listed}"
 
     def _facts_of(self, model: str) -> ModelProfile:
-        return self._facts.get(model) or self._merged(ModelProfile(model))
+        facts = self._facts.get(model) or self._unlisted.get(model)
+        if facts is None:
+            facts = self._merged(ModelProfile(model))
+            if len(self._unlisted) < MAX_REMEMBERED:
+                self._unlisted[model] = facts
+        return facts
 
     def _merged(self, profile: ModelProfile) -> ModelProfile:
         """What the person says counts most, then what the source lists, then what is documented."""

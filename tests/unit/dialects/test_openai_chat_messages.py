@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jackfield.core.errors import BadRequest
 from jackfield.core.messages import (
@@ -16,6 +18,7 @@ from jackfield.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from jackfield.dialects import openai_chat_messages
 from jackfield.dialects.openai_chat import ChatQuirks
 from jackfield.dialects.openai_chat_messages import decode_messages, encode_messages
 
@@ -172,3 +175,26 @@ def test_empty_turns_have_a_form() -> None:
         {"role": "assistant", "content": None},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "no", "x": 1}]},
     ]
+
+
+TURNS = st.builds(
+    Message,
+    st.sampled_from(["system", "developer", "user", "assistant"]),
+    st.lists(
+        st.one_of(
+            st.builds(TextPart, st.sampled_from(["", "a"])), st.just(TextPart("a", {"own": 1})), st.just(RefusalPart("n"))
+        ),
+        max_size=2,
+    ).map(tuple),
+    st.sampled_from([None, None, "n"]),
+    st.sampled_from([{}, {}, {"own": 1}]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TURNS, max_size=4), st.sampled_from([ChatQuirks(), ChatQuirks(system_role="developer", flatten_content=True)]))
+def test_a_turn_of_one_text_is_written_as_every_turn_is(turns: list[Message], quirks: ChatQuirks) -> None:
+    quick = encode(*turns, quirks=quirks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_chat_messages, "_only_text", lambda message: None)
+        assert encode(*turns, quirks=quirks) == quick

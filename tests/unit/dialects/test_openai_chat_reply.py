@@ -4,11 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jackfield.core.errors import JackfieldError, Malformed, Overloaded, StreamBroken, Unavailable
 from jackfield.core.events import ChatReply, FinishReason
 from jackfield.core.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
+from jackfield.dialects import openai_chat_reply
 from jackfield.dialects.openai_chat import decode_reply, encode_reply, reply_error
 
 CALL = ToolCallPart("c1", "f", "{}")
@@ -202,3 +205,21 @@ def test_leftovers_return_to_their_places_and_replace_nothing() -> None:
         0,
     )
     assert body["usage"]["total_tokens"] == 3
+
+
+ANY_VALUE: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", "a", [], {}, [{}], {"a": None}, 0, False, [{"type": "text", "text": "b"}]]
+)
+ANY_FIELD = st.sampled_from(
+    ["content", "refusal", "reasoning", "reasoning_signature", "tool_calls", "function_call", "own", "role"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(ANY_FIELD, ANY_VALUE, max_size=5), st.sampled_from([{}, {"content": "hi"}]))
+def test_a_plain_message_is_read_as_every_message_is(fields: dict[str, Any], plain: dict[str, Any]) -> None:
+    body = wire({**fields, **plain})
+    quick = decode_reply(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_chat_reply, "_is_plain", lambda message: False)
+        assert decode_reply(body) == quick

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.core.usage import Usage
+from jackfield.dialects import openai_chat_usage
 from jackfield.dialects.openai_chat import reply_usage
 from jackfield.dialects.openai_chat_usage import encode_usage, read_usage
 
@@ -60,3 +61,15 @@ def test_counts_survive_the_wire(prompt: int, completion: int, cached: int, reas
     extra = {"cost": cost, "prompt_tokens_details": {"audio_tokens": audio}}
     usage = Usage(prompt, completion, cached, reasoning, extra)
     assert read_usage(encode_usage(usage)) == usage
+
+
+ANY_COUNT = st.sampled_from([0, 1, 7, -1, True, None, 1.0, "1", 10**13])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens"]), ANY_COUNT))
+def test_bare_totals_are_read_as_every_usage_is(wire: dict[str, Any]) -> None:
+    quick = read_usage(wire)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_chat_usage, "_TOTALS", frozenset())
+        assert read_usage(wire) == quick
