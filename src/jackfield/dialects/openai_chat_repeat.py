@@ -35,12 +35,13 @@ class Repeat:
     and `end` begins with its closing one.
     """
 
-    __slots__ = ("_end", "_head", "_index", "_kind", "_tail", "took_any")
+    __slots__ = ("_end", "_head", "_head_bytes", "_index", "_kind", "_tail", "_tail_bytes", "took_any")
 
     def __init__(self, head: bytes, tail: bytes, end: bytes, growth: Growth) -> None:
         self._head = _FRAME_START + head
         self._tail = tail if end else tail + _FRAME_END
         self._end = end and end + _FRAME_END
+        self._head_bytes, self._tail_bytes = len(self._head), len(self._tail)
         self._kind: type[TextDelta] | type[ReasoningDelta] | type[ToolCallDelta] = type(growth)
         self._index = growth.index
         self.took_any = False
@@ -54,15 +55,13 @@ class Repeat:
 
         Only for a chunk that begins where a frame begins.
         """
-        head, tail = self._head, self._tail
+        head, tail, after_head = self._head, self._tail, self._head_bytes
         at = 0
         while chunk.startswith(head, at):
-            opening = at + len(head) - 1
-            closing = chunk.find(tail, opening + 1)
-            text = _one_text(chunk[opening : closing + 1]) if closing > 0 else None
-            if not text:
+            closing = chunk.find(tail, at + after_head)
+            if closing < 0 or not (text := _one_text(chunk[at + after_head - 1 : closing + 1])):
                 break
-            after = closing + len(tail)
+            after = closing + self._tail_bytes
             if self._end and not (after := self._passed(chunk, after)):
                 break
             events.append(self._kind(self._index, text))

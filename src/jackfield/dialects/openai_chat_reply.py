@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 _REPLY_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
 _CHOICE_FIELDS = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "error"))
 _MESSAGE_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
-_TEXT_FIELDS = frozenset(("role", "content"))
+TEXT_FIELDS = frozenset(("role", "content"))
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
@@ -122,7 +122,7 @@ def read_message(message: Object, reply_id: str, reasoning_field: str | None) ->
 def _is_plain(message: Object) -> bool:
     """Whether a message is a text and tells nothing else, as most do: its other fields are null or empty, and no call."""
     text = message.get("content")
-    return type(text) is str and text != "" and not left(message, _TEXT_FIELDS) and "function_call" not in message
+    return type(text) is str and text != "" and not left(message, TEXT_FIELDS) and "function_call" not in message
 
 
 def read_reasoning(message: Object, reasoning_field: str | None) -> tuple[tuple[str, ...], str, str | None]:

@@ -28,11 +28,12 @@ from jackfield.core.events import (
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
 from jackfield.dialects.framed import FramedDecoder
-from jackfield.dialects.json_value import Object, present, rest, with_extra
+from jackfield.dialects.json_value import Object, left, present, rest, with_extra
 from jackfield.dialects.open_parts import OpenParts
 from jackfield.dialects.openai_chat_messages import SIGNATURE_FIELD
 from jackfield.dialects.openai_chat_repeat import FILLER_FIELD, Repeat, repeat_of
 from jackfield.dialects.openai_chat_reply import (
+    TEXT_FIELDS,
     WIRE_REASONING_FIELD,
     encode_reason,
     logprobs_object,
@@ -176,11 +177,11 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         return chunk
 
     def _note_extra(self, chunk: Object) -> None:
-        extra = rest(chunk, _CHUNK_FIELDS)
+        extra = left(chunk, _CHUNK_FIELDS)
         if not self._is_started:
-            self._early |= present(extra)
+            self._early |= extra
         elif extra and extra != self._early:
-            self._late_top.update({name: value for name, value in present(extra).items() if self._early.get(name) != value})
+            self._late_top.update({name: value for name, value in extra.items() if self._early.get(name) != value})
 
     def _start(self, chunk: Object, events: list[Event]) -> None:
         if self._is_started:
@@ -197,8 +198,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
             raise error
         if choice.get("logprobs") is not None:
             self._logprobs += read_logprobs(choice["logprobs"])
-        if not choice.keys() <= _CHOICE_FIELDS:
-            self._late_choice.update(present(rest(choice, _CHOICE_FIELDS)))
+        self._late_choice.update(left(choice, _CHOICE_FIELDS))
         delta = _dict(choice.get("delta")) or _dict(choice.get("message"))
         if delta:
             self._delta(delta, events)
@@ -208,11 +208,13 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
             self._finish_reason = reason
 
     def _delta(self, delta: Object, events: list[Event]) -> None:
-        if len(delta) == 1 and (text := _text(delta.get("content"))):
-            self._say("text", text, events)
+        content = delta.get("content")
+        if isinstance(content, str) and delta.keys() <= TEXT_FIELDS:
+            if content:
+                self._say("text", content, events)
             return
         read, reasoning, signature = read_reasoning(delta, self._reasoning_field)
-        texts, thoughts, unknown = read_content(delta.get("content"))
+        texts, thoughts, unknown = read_content(content)
         if reasoning or thoughts or signature is not None:
             index = self._parts.grow("reasoning", events)
             events.append(ReasoningDelta(index, reasoning or thoughts, signature))
