@@ -153,3 +153,16 @@ async def test_wrong_fields_are_named_before_anybody_is_asked(tmp_path: Path, fi
         said = await gateway.http.post("/v1/completions", json={"model": "slot-0", **fields})
         assert (said.status_code, said.json()["error"]["param"]) == (400, param)
         assert not asked(fake)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+async def test_nothing_between_a_prompt_and_its_suffix_is_an_answer(tmp_path: Path, streamed: bool) -> None:
+    """An editor asks so at every key; a second source has no better answer to it."""
+    async with FakeOpenAI() as other, engine(tmp_path) as (gateway, fake, _):
+        await gateway.plug(1, "vllm", base_url=other.base_url, model="fake-model")
+        fake.says = other.says = ""
+        body = {"model": "fake-model", "prompt": "def f(", "suffix": "): pass", "stream": streamed}
+        said = await gateway.http.post("/v1/completions", json=body)
+        assert said.status_code == 200
+        assert "text_completion" in said.text
+        assert fake.completions + other.completions == 1

@@ -21,6 +21,7 @@ async def test_a_late_first_token_is_bridged(tmp_path: Path) -> None:
         await slow(house, first_event_delay_s=1.0)
         heard = await house.ask(stream=True)
         assert is_right(heard, stream=True)
+        assert heard.headers["x-accel-buffering"] == "no"
         assert heard.lines[0] == SIGN
         assert 2 <= heard.lines.count(SIGN) <= 8
         assert [row.outcome for row in house.rows(heard)] == ["ok"]
@@ -41,6 +42,7 @@ async def test_a_fast_answer_gets_no_sign(tmp_path: Path) -> None:
     async with two_sources(tmp_path, alone=True, **SOON) as house:
         heard = await house.ask(stream=True)
         assert is_right(heard, stream=True)
+        assert heard.headers["x-accel-buffering"] == "no"
         assert SIGN not in heard.lines
 
 

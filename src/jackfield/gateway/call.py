@@ -35,6 +35,7 @@ class Call:
     `errand`: what is wanted where it is no chat; `reply_type` is the media type of a whole answer.
     `warnings`: what of the request its answer does not honour, and why.
     `head_is_out`: the client has the head of a streamed answer, so what goes wrong is told in the stream.
+    `may_say_nothing`: an answer without a word is an answer, so nobody else is asked for one.
     `key_name` says which of the gateway's keys was shown, "" where none is asked for.
     """
 
@@ -56,6 +57,7 @@ class Call:
         "head_is_out",
         "headers",
         "key_name",
+        "may_say_nothing",
         "model",
         "model_text",
         "outcome",
@@ -98,6 +100,7 @@ class Call:
         self.asked_fields = fields
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
         self.key_name = ""
+        self.may_say_nothing = False
         self.answering: Callable[[], None] = _nothing
         self.prompt_bytes = memoryview(fields.get(dialect.prompt_field, b"")).nbytes
         self.route: Route | None = None

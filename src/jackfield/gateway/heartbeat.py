@@ -8,7 +8,7 @@ entry in a set.
 import asyncio
 
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Client
+from jackfield.gateway.client import STREAM_HEADERS, Client
 
 BEATS_A_SIGN = 3
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -37,7 +37,8 @@ class Kept:
         call = self._call
         head = None
         if not call.head_is_out:
-            head = [(b"content-type", call.dialect.stream_type), (b"x-request-id", call.request_id.encode())]
+            about = (b"content-type", call.dialect.stream_type), (b"x-request-id", call.request_id.encode())
+            head = [*about, *STREAM_HEADERS]
             call.head_is_out = True
         self._client.nudge(head, call.dialect.keep_alive)
         self._seen = self._client.last_chunk

@@ -6,16 +6,17 @@ from typing import Any
 from jackfield.testing.answers import CREATED, Answer, answer_for
 
 
-def text_completion(body: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The whole answer: `n` choices for each prompt, with the prompt before them where `echo` asks for it."""
-    answers = list(_answers(body))
+def text_completion(body: Mapping[str, Any], number: int, says: str | None = None) -> dict[str, Any]:
+    """The whole answer: `n` choices for each prompt, with the prompt before them where `echo` asks for it. `says` is its
+    answer to everything, where it is set."""
+    answers = list(_answers(body, says))
     choices = [_choice(index, _echoed(prompt, body) + answer.text, answer, body) for index, (prompt, answer) in answers]
     return {**_same(body, number), "choices": choices, "usage": _usage(answers)}
 
 
-def text_chunks(body: Mapping[str, Any], number: int, *, include_usage: bool) -> list[dict[str, Any]]:
+def text_chunks(body: Mapping[str, Any], number: int, says: str | None = None, *, include_usage: bool) -> list[dict[str, Any]]:
     """The same in pieces; the last chunk holds the usage where it is asked for."""
-    same, answers = _same(body, number), list(_answers(body))
+    same, answers = _same(body, number), list(_answers(body, says))
     chunks = []
     for index, (prompt, answer) in answers:
         pieces = [_echoed(prompt, body), *answer.pieces]
@@ -27,12 +28,12 @@ def text_chunks(body: Mapping[str, Any], number: int, *, include_usage: bool) ->
 Answered = tuple[int, tuple[str, Answer]]
 
 
-def _answers(body: Mapping[str, Any]) -> Iterator[Answered]:
+def _answers(body: Mapping[str, Any], says: str | None) -> Iterator[Answered]:
     index = 0
     for prompt in _prompts(body["prompt"]):
         asked = {"messages": [{"role": "user", "content": prompt}], "max_tokens": body.get("max_tokens")}
         for _ in range(body.get("n") or 1):
-            yield index, (prompt, answer_for(asked))
+            yield index, (prompt, answer_for(asked) if says is None else Answer(says))
             index += 1
 
 

@@ -98,8 +98,8 @@ class FakeOpenAI(FakeServer):
             return await wire.json(*refusal)
         options = body.get("stream_options") or {}
         if not body.get("stream") or behaviour.ignores_stream:
-            return await self.whole(text_completion(body, self.completions), behaviour, wire)
-        chunks = text_chunks(body, self.completions, include_usage=bool(options.get("include_usage")))
+            return await self.whole(text_completion(body, self.completions, self.says), behaviour, wire)
+        chunks = text_chunks(body, self.completions, self.says, include_usage=bool(options.get("include_usage")))
         events = [b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks]
         return await self.stream([*events, b"data: [DONE]\n\n"], behaviour, wire)
 

@@ -53,6 +53,7 @@ class ChatCompletions:
             received_at=received_at,
         )
         call.continues = call.stream and self._dialect.can_be_continued and wants_continuation(client.headers)
+        call.may_say_nothing = self._dialect.may_say_nothing
         self._dialect.check(fields)
         await self._pipeline.run(call, client)
 

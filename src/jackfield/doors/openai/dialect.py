@@ -62,6 +62,7 @@ class OpenAIChat:
     keep_alive = b": keep-alive\n\n"
     forwarded: tuple[bytes, ...] = ()
     can_be_continued = True
+    may_say_nothing = False
 
     def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
         """What every request must have. Raises BadRequest."""
@@ -134,13 +135,15 @@ _PROMPT_SHAPE = Shape(
 class OpenAICompletions(OpenAIChat):
     """The older call: passed on to sources that complete prompts; for others a prompt is a chat of one message.
 
-    Its streams are not taken up by another source: a chat about a prompt is no continuation of the prompt.
+    Its streams are not taken up by another source: a chat about a prompt is no continuation of the prompt. And there may be
+    nothing to say between a prompt and its suffix, or after a prompt that is whole.
     """
 
     name = openai_completions.NAME
     path = openai_completions.PATH
     prompt_field = "prompt"
     can_be_continued = False
+    may_say_nothing = True
 
     def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
         if not _is_said(fields, "prompt"):
@@ -167,8 +170,8 @@ class OpenAICompletions(OpenAIChat):
         return openai_completions.decode_reply(body).usage if usage is None else usage
 
     def is_empty(self, body: bytes) -> bool:
-        """Never: there may be nothing to say between a prompt and its suffix, or after a prompt that is whole."""
-        return False
+        """No cache keeps what says nothing."""
+        return not openai_completions.decode_reply(body).text
 
     def encoder(self, request_id: str, created: int, model: str, show_usage: bool) -> Encoder:
         return openai_completions.StreamEncoder(id=f"cmpl-{request_id}", created=created, model=model, include_usage=show_usage)

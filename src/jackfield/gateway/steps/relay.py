@@ -14,10 +14,9 @@ from jackfield.core.errors import JackfieldError, Malformed
 from jackfield.core.redaction import mask_known, redact
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
-from jackfield.gateway.client import Answers, Headers
+from jackfield.gateway.client import STREAM_HEADERS, Answers, Headers
 from jackfield.gateway.pace import Pacer
 
-NO_STORE = (b"cache-control", b"no-cache")
 OK = "ok"
 HOLD_S = 2.0
 WARNINGS_MAX = 2000
@@ -86,7 +85,8 @@ class Relay:
             self._close_books(call, OK)
         if not call.head_is_out:
             call.head_is_out = True
-            await client.start(call.status, [(b"content-type", call.dialect.stream_type), NO_STORE, *self._headers(call)])
+            head = [(b"content-type", call.dialect.stream_type), *STREAM_HEADERS, *self._headers(call)]
+            await client.start(call.status, head)
         call.said = answer.said
         try:
             chunk = await self._carry(call, client, answer, chunk)
@@ -140,7 +140,7 @@ class Relay:
 
 def _may_be_empty(call: Call) -> bool:
     """An answer of more than one token says something; fewer, or an uncounted one, is looked at."""
-    return call.usage is None or call.usage.completion_tokens <= 1
+    return not call.may_say_nothing and (call.usage is None or call.usage.completion_tokens <= 1)
 
 
 def _empty_answer() -> Malformed:
