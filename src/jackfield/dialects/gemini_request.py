@@ -42,7 +42,7 @@ SETTINGS = "jackfield"
 """A field of ours: settings of a slot, by their canonical names, that this dialect has no field for."""
 BESIDE = ("model", "stream", "alt", SETTINGS)
 """What a door puts beside the client's fields; sources tell it from the address, or not at all."""
-_READ = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", *BESIDE)
+_READ = frozenset(("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", *BESIDE))
 OWN_FIELDS = ("safetySettings", "cachedContent", "labels", "serviceTier", "store", "modelArmorConfig")
 """Top-level fields that core has no name for and a source of this dialect takes."""
 _JSON = "application/json"

@@ -145,9 +145,12 @@ class StreamEncoder:
         around = self._around.get(is_thought)
         if around is None:
             thought = {"thought": True} if is_thought else {}
-            around = self._around[is_thought] = around_text(lambda told: self._data([{"text": told, **thought}], {}))
+            before, after = around_text(lambda told: self._data([{"text": told, **thought}], {}))
+            around = (before, after) if self._form == "array" else (b"data: " + before, after + b"\n\n")
+            self._around[is_thought] = around
         before, after = around
-        return self._framed(before + _encode(text) + after)
+        written = before + _encode(text) + after
+        return written if self._form == "sse" else self.writer.write(written)
 
     def _reasoning(self, index: int, text: str, signature: str | None) -> bytes:
         if self._started[index].is_redacted or not (text or signature):

@@ -28,9 +28,11 @@ _WIRE_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"
 
 def decode_tools(value: Any) -> tuple[tuple[Tool, ...], list[Object]]:
     """The functions, and the tools that are Google's own. Raises BadRequest."""
+    if value is None:
+        return (), []
     tools: list[Tool] = []
     others: list[Object] = []
-    for index, item in enumerate([] if value is None else read_array(value, "tools")):
+    for index, item in enumerate(read_array(value, "tools")):
         at = f"tools[{index}]"
         tool = spelled(item, at)
         functions = tool.get("functionDeclarations")

@@ -29,9 +29,9 @@ from jackfield.dialects.plain_turns import said_fields
 _encode = msgspec.json.Encoder().encode
 Form = Literal["chat", "generate"]
 _SHARED = ("model", "stream", "format", "options", "think", *TOP_NAMES.values())
-_READ: Mapping[Form, tuple[str, ...]] = {
-    "chat": (*_SHARED, "messages", "tools"),
-    "generate": (*_SHARED, "prompt", "system", "images"),
+_READ: Mapping[Form, frozenset[str]] = {
+    "chat": frozenset((*_SHARED, "messages", "tools")),
+    "generate": frozenset((*_SHARED, "prompt", "system", "images")),
 }
 _GENERATE_FIELDS = ("raw", "suffix", "template", "context", "width", "height", "steps")
 OWN_FIELDS = ("keep_alive", "truncate", "shift", "think", *_GENERATE_FIELDS)

@@ -28,7 +28,7 @@ from jackfield.core.events import (
 from jackfield.core.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from jackfield.core.usage import Usage
 from jackfield.dialects import sse
-from jackfield.dialects.json_events import around_text
+from jackfield.dialects.json_events import around_text, framed
 from jackfield.dialects.json_value import Object
 from jackfield.dialects.openai_errors import error_object
 from jackfield.dialects.openai_responses_items import encode_call, encode_reasoning
@@ -52,21 +52,18 @@ class _Open:
     `growth` is what stands in its deltas around their number and their text, from the first of them on.
     """
 
-    __slots__ = ("growth", "item", "logprobs", "output_index", "place", "signature", "started", "words")
+    __slots__ = ("growth", "item", "logprobs", "output_index", "place", "signature", "started", "where", "words")
 
     def __init__(self, started: PartStarted, item: Object, output_index: int, place: int) -> None:
         self.started = started
         self.item = item
         self.output_index = output_index
+        self.where: Object = {"item_id": item["id"], "output_index": output_index}
         self.place = place
         self.words: list[str] = []
         self.logprobs: list[Any] = []
         self.signature: str | None = None
         self.growth: tuple[bytes, bytes, bytes] | None = None
-
-    @property
-    def where(self) -> Object:
-        return {"item_id": self.item["id"], "output_index": self.output_index}
 
     @property
     def text(self) -> str:
@@ -100,8 +97,8 @@ class StreamEncoder:
         match event:
             case Started():
                 frame = msgspec.Raw(_encode(self._frame))
-                created = self._event("response.created", response=frame)
-                return created + self._event("response.in_progress", response=frame)
+                created = self._response_event("response.created", frame)
+                return created + self._response_event("response.in_progress", frame)
             case PartStarted():
                 return self._part_started(event)
             case TextDelta(index, text, logprobs):
@@ -133,7 +130,7 @@ class StreamEncoder:
             if item["type"] == "message":
                 item["content"] = [_emptied(content) for content in item["content"]]
         told = {"restarted": True, "discard_chars": discard_chars}
-        return self._event("response.in_progress", response=self._frame, jackfield=told)
+        return self._response_event("response.in_progress", self._frame, jackfield=told)
 
     def end(self) -> bytes:
         """The closing event, which holds the whole answer."""
@@ -141,7 +138,7 @@ class StreamEncoder:
         extra = self._finished.extra if self._finished else {}
         usage = encode_usage(self._usage) if self._usage is not None and self._include_usage else None
         whole = ended(self._frame, reason, self._output, usage)
-        return self._event(f"response.{whole['status']}", response={**extra, **whole})
+        return self._response_event(f"response.{whole['status']}", {**extra, **whole})
 
     def error(self, error: JackfieldError) -> bytes:
         """The in-band error. Nothing follows it."""
@@ -150,7 +147,13 @@ class StreamEncoder:
     def _event(self, kind: str, **fields: Any) -> bytes:
         written = _written(kind, self._number, fields)
         self._number += 1
-        return written
+        return framed(kind, written)
+
+    def _response_event(self, kind: str, response: Object | msgspec.Raw, **fields: Any) -> bytes:
+        """One that repeats fields of the request as the client wrote them, which may be in several lines."""
+        written = _written(kind, self._number, {"response": response, **fields})
+        self._number += 1
+        return sse.encode(written, kind)
 
     def _grown(self, part: _Open, text: str) -> bytes:
         """A delta of a part. Those of one part differ in number and text alone, so what is around these is written once."""
@@ -275,7 +278,7 @@ class StreamEncoder:
 
 
 def _written(kind: str, number: int, fields: Object) -> bytes:
-    return sse.encode(_encode({"type": kind, "sequence_number": number, **fields}), kind)
+    return _encode({"type": kind, "sequence_number": number, **fields})
 
 
 def _growth(part: _Open) -> tuple[bytes, bytes, bytes]:
@@ -291,7 +294,7 @@ def _growth(part: _Open) -> tuple[bytes, bytes, bytes]:
         case _:
             assert_never(part.started.kind)
     after: Object = {"logprobs": []} if part.started.kind == "text" else {}
-    head, end = around_text(lambda text: _written(kind, 0, {**before, "delta": text, **part.where, **after}))
+    head, end = around_text(lambda text: framed(kind, _written(kind, 0, {**before, "delta": text, **part.where, **after})))
     start, number, middle = head.partition(b'"sequence_number":')
     return start + number, middle.removeprefix(b"0"), end
 

@@ -16,7 +16,6 @@ from jackfield.core.parameters import normalise
 from jackfield.core.requests import ChatRequest, Generation, ResponseFormat, Tool, ToolChoice
 from jackfield.dialects.json_value import (
     Object,
-    field_value,
     missing,
     read_array,
     read_flag,
@@ -28,6 +27,7 @@ from jackfield.dialects.json_value import (
 )
 from jackfield.dialects.openai_chat_splice import dropped_warning
 from jackfield.dialects.openai_responses_items import decode_input, encode_input, read_others, system_text
+from jackfield.dialects.plain_turns import said_fields
 
 BUILT_IN_TOOLS = "built_in_tools"
 BUILT_IN_CHOICE = "built_in_tool_choice"
@@ -74,7 +74,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     Stored state (`previous_response_id`, `conversation`) is carried as a field and never looked up here. Raises BadRequest, or
     NotSupported for what only a pass-through can carry (`background`), with `param` as OpenAI writes it: input[0].content.
     """
-    values = {name: value for name, raw in fields.items() if (value := field_value(name, raw)) is not None}
+    values = said_fields(fields)
     if "input" not in values:
         raise missing("input")
     if read_flag(values.pop("background", None), "background"):
@@ -115,11 +115,12 @@ def _generation(values: Object) -> tuple[Generation, Object]:
     include = read_array(values.get("include", []), "include")
     if _LOGPROBS in include:
         given["logprobs"] = True
-    left = {
-        "reasoning": {name: value for name, value in reasoning.items() if name != "effort" and value is not None},
-        "include": [name for name in include if name != _LOGPROBS],
-    }
-    return normalise(given).generation, {name: value for name, value in left.items() if value}
+    left: Object = {}
+    if unsaid := {name: value for name, value in reasoning.items() if name != "effort" and value is not None}:
+        left["reasoning"] = unsaid
+    if other := [name for name in include if name != _LOGPROBS]:
+        left["include"] = other
+    return normalise(given).generation, left
 
 
 def _tools(value: Any) -> tuple[tuple[Tool, ...], list[Object]]:

@@ -29,7 +29,7 @@ LIST = Kind(b"[", "an array")
 OBJECT = Kind(b"{", "an object")
 TEXT_OR_LIST = Kind(b'"[', "a string or an array")
 TEXT_OR_OBJECT = Kind(b'"{', "a string or an object")
-_NULL = ord("n")
+_NULL = b"n"
 _WORDS = {
     "str": "a string",
     "array": "an array",
@@ -58,22 +58,20 @@ class Turn(msgspec.Struct):
 class Shape:
     """The kinds of a request's fields, and the type of each item in its field `turns`. Unknown fields may be anything."""
 
-    __slots__ = ("_kinds", "_read_turns", "_turns")
+    __slots__ = ("_begins", "_kinds", "_read_turns", "_turns")
 
     def __init__(self, kinds: Mapping[str, Kind], turns: str, type_of_turn: Any = Turn) -> None:
         self._kinds = {turns: LIST, **kinds}
+        self._begins = {name: kind.begins + _NULL for name, kind in self._kinds.items()}
         self._turns = turns
         self._read_turns = msgspec.json.Decoder(list[type_of_turn]).decode
 
     def check(self, fields: Mapping[str, msgspec.Raw]) -> None:
         """Raises BadRequest naming the field: temperature, messages[2].content, messages[2].content[0].text."""
-        kinds = self._kinds
+        begins = self._begins
         for name, raw in fields.items():
-            kind = kinds.get(name)
-            if kind is not None:
-                first = memoryview(raw)[0]
-                if first not in kind.begins and first != _NULL:
-                    raise BadRequest(f"{name} must be {kind.word}, got {shown(raw)}", param=name)
+            if name in begins and memoryview(raw)[0] not in begins[name]:
+                raise BadRequest(f"{name} must be {self._kinds[name].word}, got {shown(raw)}", param=name)
         turns = fields.get(self._turns)
         if turns is not None and memoryview(turns)[0] in LIST.begins:
             self._check_turns(turns)

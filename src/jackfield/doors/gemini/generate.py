@@ -54,8 +54,7 @@ class Generate:
 
     async def stream(self, client: Client, model: str) -> None:
         """The answer as it comes: as events where `alt=sse` is asked for, else as an array."""
-        is_sse = parse_qs(client.query.decode("latin-1")).get("alt", [""])[-1] == "sse"
-        await self._answer(client, model, self._events if is_sse else GeminiArray(), stream=True)
+        await self._answer(client, model, self._events if _wants_events(client.query) else GeminiArray(), stream=True)
 
     async def _answer(self, client: Client, model: str, dialect: GeminiEvents, *, stream: bool) -> None:
         received_at = perf_counter()
@@ -79,3 +78,8 @@ class Generate:
             raise BadRequest("contents must be a list of {role, parts} objects", param="contents")
         _SHAPE.check(fields)
         await self._pipeline.run(call, client)
+
+
+def _wants_events(query: bytes) -> bool:
+    """Whether an address's query has `alt=sse`; most clients send nothing else in it."""
+    return query == b"alt=sse" or parse_qs(query.decode("latin-1")).get("alt", [""])[-1] == "sse"
