@@ -95,4 +95,19 @@ def test_names_of_components_are_given_once_and_used() -> None:
     assert len(named) == len(set(named))
     text = json.dumps(document())
     assert [name for name in named if f'"{name}"' not in text] == []
-    assert {found for found in re.findall(r'"(#/components/[^"]+)"', text) if found not in named} == set()
+    components = document()["components"]
+    given = {f"#/components/{kind}/{name}" for kind, group in components.items() for name in group}
+    assert set(re.findall(r'"(#/components/[^"]+)"', text)) - given == set()
+
+
+def test_calls_say_with_which_statuses_they_are_refused() -> None:
+    told = {
+        path: {status for status in item["get"]["responses"] if status >= "4"}
+        for path, item in document()["paths"].items()
+        if "get" in item
+    }
+    assert told["/v1/batches"] == {"400", "401", "403"}
+    assert told["/v1/batches/{batch_id}"] == {"400", "401", "403", "404"}
+    chat = document()["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert {"400", "404", "413", "429", "502", "503", "504"} < set(chat)
+    assert chat["404"] == {"$ref": "#/components/responses/openai_404"}

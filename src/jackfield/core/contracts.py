@@ -151,7 +151,7 @@ class ListsModels(Protocol):
 class ProbeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a look at a source told. `latency_s` seconds; `detail` is for a person, with a hint when it is down.
 
-    `authorized` False: it refused our key; None: that cannot be told.
+    `authorized` False: it refused our key; None: that cannot be told. `code`: the error's, where one is known to be behind it.
     """
 
     is_ready: bool
@@ -160,6 +160,7 @@ class ProbeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str | None = None
     models: tuple[str, ...] = ()
     authorized: bool | None = None
+    code: str | None = None
 
 
 @runtime_checkable

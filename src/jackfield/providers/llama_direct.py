@@ -166,7 +166,7 @@ class LlamaDirect:
             read_facts(model)
             await self._known_options()
         except JackfieldError as error:
-            return ProbeResult(False, None, error.message)
+            return ProbeResult(False, None, error.message, code=error.code)
         return ProbeResult(True, perf_counter() - began, models=(_name_of(str(model)) or "",))
 
     async def list_models(self) -> tuple[ModelProfile, ...]:

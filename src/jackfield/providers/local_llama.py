@@ -218,7 +218,7 @@ class LocalLlama:
             load_binding()
             path, _ = await self._found()
         except JackfieldError as error:
-            return ProbeResult(False, None, self._failed(error, "probe").message)
+            return ProbeResult(False, None, self._failed(error, "probe").message, code=error.code)
         state = "loaded" if self._engine is not None else "loads at the first request"
         return ProbeResult(True, 0.0, f"{path.name}, {state}", models=(self._name,))
 

@@ -243,7 +243,7 @@ class LocalTransformers:
             check_installed()
             await self._found()
         except JackfieldError as error:
-            return ProbeResult(False, None, self._failed(error, "probe").message)
+            return ProbeResult(False, None, self._failed(error, "probe").message, code=error.code)
         state = "loads at the first request" if self._engine is None else f"loaded on {self._engine.model.device.hardware}"
         return ProbeResult(True, 0.0, f"{self._name}, {state}", models=(self._name,))
 

@@ -29,22 +29,24 @@ from jackfield.slots.metrics import SlotMetrics
 class Standing:
     """The cached verdict about a provider: ready or not, when that was found (clock seconds), and why not."""
 
-    __slots__ = ("checked_at", "detail", "is_ready", "latency_s", "version")
+    __slots__ = ("checked_at", "code", "detail", "is_ready", "latency_s", "version")
 
     def __init__(self) -> None:
         self.is_ready: bool | None = None
         self.checked_at: float | None = None
         self.latency_s: float | None = None
         self.detail = ""
+        self.code: str | None = None
         self.version: str | None = None
 
-    def note(self, *, is_ready: bool, at: float, detail: str = "") -> None:
+    def note(self, *, is_ready: bool, at: float, detail: str = "", code: str | None = None) -> None:
         self.is_ready = is_ready
         self.checked_at = at
         self.detail = detail
+        self.code = code
 
     def note_probe(self, probe: ProbeResult, at: float) -> None:
-        self.note(is_ready=probe.is_ready, at=at, detail=probe.detail)
+        self.note(is_ready=probe.is_ready, at=at, detail=probe.detail, code=probe.code)
         self.latency_s = probe.latency_s
         self.version = probe.version or self.version
 

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import msgspec
 
 from jackfield.core.contracts import ProviderInfo
-from jackfield.core.errors import JackfieldError, ModeForbids, TimedOut, Unavailable
+from jackfield.core.errors import JackfieldError, MissingExtra, ModeForbids, ModelNotFound, TimedOut, Unavailable
 from jackfield.core.modes import OperatingMode
 from jackfield.core.parameters import SYNONYMS
 from jackfield.core.profiles import ModelProfile
 from jackfield.core.requests import Generation
-from jackfield.slots.live import LiveProvider
+from jackfield.slots.live import LiveProvider, Standing
 from jackfield.slots.mutation import with_settings
 from jackfield.slots.sealing import sealed
 from jackfield.slots.slot import Binding, SlotRole, SlotSpec
@@ -253,8 +253,7 @@ class Plugger:
     async def _look(self, live: LiveProvider, spec: SlotSpec, label: str, require_ready: bool) -> str | None:
         problem = await self.look(live, spec, ready_within_s(live.info) if require_ready else LOOK_WITHIN_S)
         if problem is not None and require_ready:
-            kind = TimedOut if live.standing.is_ready is None else Unavailable
-            raise kind(f"{problem} ({label} is as it was before)", provider=live.info.id)
+            raise _kind_of(live.standing)(f"{problem} ({label} is as it was before)", provider=live.info.id)
         return problem
 
     async def look(self, live: LiveProvider, spec: SlotSpec, within_s: float, *, learn: bool = True) -> str | None:
@@ -276,7 +275,7 @@ class Plugger:
             live.standing.detail = f"did not say within {within_s:g} s that it is ready: look whether it hangs, or try again"
             return live.standing.detail
         except JackfieldError as error:
-            live.standing.note(is_ready=False, at=self._clock(), detail=error.message)
+            live.standing.note(is_ready=False, at=self._clock(), detail=error.message, code=error.code)
             return error.message
         live.standing.note_probe(probe, self._clock())
         if not probe.is_ready:
@@ -297,6 +296,13 @@ class Plugger:
                 live.listing, live.listed_at = profiles, self._clock()
             profile = _chosen(profiles, live.capabilities.default_model or spec.model)
         live.learn(profile, spec.model)
+
+
+def _kind_of(standing: Standing) -> type[JackfieldError]:
+    """What a plug that could not be done is: what is missing on this machine is no failure of a source."""
+    if standing.is_ready is None:
+        return TimedOut
+    return next((kind for kind in (ModelNotFound, MissingExtra) if kind.default_code == standing.code), Unavailable)
 
 
 def ready_within_s(info: ProviderInfo) -> float:

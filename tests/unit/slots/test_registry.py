@@ -10,6 +10,7 @@ from jackfield.core.errors import (
     BadRequest,
     Conflict,
     JackfieldError,
+    ModelNotFound,
     NoCapableProvider,
     NotFound,
     NotSupported,
@@ -333,6 +334,15 @@ async def test_a_full_panel_says_so_before_anything_is_loaded(bench: Any) -> Non
     await panel.plug(0, "scripted")
     with pytest.raises(Conflict, match="no empty slots"):
         await panel.plug_model("/no/such/model.gguf")
+    await panel.aclose()
+
+
+@pytest.mark.parametrize("provider_id", ["local", "llama-cli"])
+async def test_a_model_without_a_file_is_not_found_and_no_failure_of_a_source(bench: Any, provider_id: str) -> None:
+    panel = bench.panel(size=1)
+    with pytest.raises(ModelNotFound, match="slot-0 is as it was before") as caught:
+        await panel.plug(0, provider_id, model="/no/such/model.gguf")
+    assert (caught.value.status, caught.value.slot) == (404, 0)
     await panel.aclose()
 
 

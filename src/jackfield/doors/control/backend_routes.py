@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.doors.control.refusals import OF_NAMED
 from jackfield.gateway.masking import masked_config
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ async def list_backends(panel: Held) -> dict[str, Any]:
     return _shown(panel, panel.backends.get_backend_status_report())
 
 
-@look("/backends/{backend:path}", summary="One backend, by id")
+@look("/backends/{backend:path}", summary="One backend, by id", responses=OF_NAMED)
 async def show_backend(panel: Held, backend: FromPath[str]) -> dict[str, Any]:
     backend_id = backend.removeprefix("/")
     found = panel.backends.get_backend(backend_id)
@@ -34,7 +35,7 @@ async def show_backend(panel: Held, backend: FromPath[str]) -> dict[str, Any]:
     return _shown(panel, panel.backends.describe(found))
 
 
-@look("/explain", summary="Who would answer a model name now, in which order, and who would not and why")
+@look("/explain", summary="Who would answer a model name now, in which order, and who would not and why", responses=OF_NAMED)
 async def explain(
     panel: Held,
     model: Annotated[str, QueryParameter(description="As in a request's `model`.")],
@@ -42,7 +43,11 @@ async def explain(
     return _shown(panel, panel.explain(model))
 
 
-@look("/explain/requests/{request_id:str}", summary="Why a request went where it went, and what came of each attempt")
+@look(
+    "/explain/requests/{request_id:str}",
+    summary="Why a request went where it went, and what came of each attempt",
+    responses=OF_NAMED,
+)
 async def explain_request(panel: Held, request_id: FromPath[str]) -> dict[str, Any]:
     """`decision` is null where only one source could answer, or where it is forgotten; `attempts` are rows of the ledger."""
     decision = panel.decision(request_id)

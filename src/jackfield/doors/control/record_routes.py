@@ -9,6 +9,7 @@ from litestar.params import QueryParameter
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, look
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.doors.control.refusals import OF_NAMED
 from jackfield.gateway.masking import masked_config
 from jackfield.store.ledger import LedgerRepository, LedgerRow, LedgerTotals
 
@@ -23,7 +24,7 @@ class Ledger(msgspec.Struct, frozen=True):
     lost: int
 
 
-@look("/ledger", summary="What was asked, of whom, how it ended")
+@look("/ledger", summary="What was asked, of whom, how it ended", responses=OF_NAMED)
 async def show_ledger(
     panel: Held,
     limit: Annotated[int, QueryParameter(ge=0, le=MAX_ROWS, description="How many rows, newest first.")] = 100,

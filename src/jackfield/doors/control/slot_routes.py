@@ -23,6 +23,7 @@ from jackfield.doors.control.bodies import (
 from jackfield.doors.control.given import Held, SlotText, change, look
 from jackfield.doors.control.panel import ControlPanel
 from jackfield.doors.control.reading import slot_number
+from jackfield.doors.control.refusals import OF_ASKING, OF_NAMED, OF_PLUGGING
 from jackfield.doors.control.views import Panel, SlotView, slot_view
 from jackfield.doors.control.waiting import while_client_stays
 
@@ -77,12 +78,12 @@ async def list_slots(panel: Held) -> Panel:
     return Panel(len(slots), len(panel.registry.plugged()), _views(panel, (int(slot.number) for slot in slots)))
 
 
-@look("/slots/{slot:str}", summary="One slot")
+@look("/slots/{slot:str}", summary="One slot", responses=OF_NAMED)
 async def show_slot(panel: Held, slot: SlotText) -> SlotView:
     return _view(panel, slot_number(slot))
 
 
-@change("/slots/{slot:str}/plug", summary="Plug a provider in; what was there drains and goes")
+@change("/slots/{slot:str}/plug", summary="Plug a provider in; what was there drains and goes", responses=OF_PLUGGING)
 async def plug(panel: Held, slot: SlotText, data: JSONBody[PlugBody]) -> SlotView:
     number = slot_number(slot)
     await panel.registry.plug(
@@ -106,7 +107,7 @@ async def unplug(panel: Held, slot: SlotText) -> Unplugged:
     return Unplugged(await panel.registry.unplug(number, actor=ACTOR), _view(panel, number))
 
 
-@change("/slots/{slot:str}/clone", summary="Copy a slot into the next free ones")
+@change("/slots/{slot:str}/clone", summary="Copy a slot into the next free ones", responses=OF_PLUGGING)
 async def clone(panel: Held, slot: SlotText, data: JSONBody[CloneBody | None] = None) -> Changed:
     clones = await panel.registry.clone_slot(slot_number(slot), (data or CloneBody()).count, actor=ACTOR)
     return Changed(_views(panel, clones))
@@ -133,7 +134,7 @@ async def grab(panel: Held, slot: SlotText) -> Grabbed:
     return Grabbed(await panel.registry.grab_slot(number), _view(panel, number))
 
 
-@change("/slots/{slot:str}/invoke", summary="Ask one slot, without a client")
+@change("/slots/{slot:str}/invoke", summary="Ask one slot, without a client", responses=OF_ASKING)
 async def invoke(request: Request[Any, Any, Any], panel: Held, slot: SlotText, data: JSONBody[InvokeBody]) -> dict[str, Any]:
     work = panel.registry.invoke_slot(
         slot_number(slot), data.text, mode=data.mode, max_tokens=data.max_tokens, messages=data.messages
@@ -147,18 +148,18 @@ async def swap(panel: Held, data: JSONBody[SwapBody]) -> Changed:
     return Changed(_views(panel, (data.a, data.b)))
 
 
-@change("/slots/undo", summary="Take the last operation back")
+@change("/slots/undo", summary="Take the last operation back", responses=OF_PLUGGING)
 async def undo(panel: Held) -> Undone:
     event = await panel.registry.undo(actor=ACTOR)
     return Undone(event.detail["undone"], _views(panel, event.slots))
 
 
-@change("/slots/restore", summary="Put back what was grabbed")
+@change("/slots/restore", summary="Put back what was grabbed", responses=OF_PLUGGING)
 async def restore(panel: Held, data: JSONBody[RestoreBody]) -> SlotView:
     return _view(panel, await panel.registry.restore_slot(data.key, data.slot, actor=ACTOR))
 
 
-@change("/slots/plug-model", summary="Plug a local model into the first free slot")
+@change("/slots/plug-model", summary="Plug a local model into the first free slot", responses=OF_PLUGGING)
 async def plug_model(panel: Held, data: JSONBody[PlugModelBody]) -> PluggedModel:
     done = await panel.registry.plug_model(data.model, data.name, consent=data.consent, actor=ACTOR)
     return PluggedModel(_view(panel, done["slot"]), done["model"], done["limits"])

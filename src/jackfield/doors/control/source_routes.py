@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery
 from jackfield.core.errors import NotFound
 from jackfield.doors.control.given import Held, Looked, look, take_back
 from jackfield.doors.control.panel import ControlPanel
+from jackfield.doors.control.refusals import OF_NAMED
 from jackfield.doors.control.views import Consents, ModelList, ProviderList, ProviderView, Standing, model_view, slot_view
 from jackfield.doors.control.waiting import while_client_stays
 from jackfield.gateway.masking import masked_config
@@ -50,7 +51,7 @@ async def list_providers(panel: Held) -> ProviderList:
     return ProviderList(views, tuple(panel.registrar.problems))
 
 
-@look("/providers/{provider:str}", summary="One provider, by id or alias")
+@look("/providers/{provider:str}", summary="One provider, by id or alias", responses=OF_NAMED)
 async def show_provider(panel: Held, provider: FromPath[str]) -> ProviderView:
     return _provider_view(panel, panel.registrar.canonical(provider))
 

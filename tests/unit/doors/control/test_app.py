@@ -495,6 +495,14 @@ async def test_describes_every_route_and_every_body(door: Door) -> None:
     assert set(fields) >= {"provider", "config", "model", "name", "consent", "require_ready"}
     refused = described["paths"][f"{V1}/slots/{{slot}}/plug"]["post"]["responses"]["400"]
     assert refused["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
+    statuses = {path: set(each) - {"200"} for path, each in _answers(described, "post").items()}
+    assert statuses[f"{V1}/slots/{{slot}}/rename"] == {"400", "401", "403", "404", "409", "413", "503"}
+    assert statuses[f"{V1}/slots/{{slot}}/plug"] - statuses[f"{V1}/slots/{{slot}}/rename"] == {"502", "504"}
+    assert set(_answers(described, "get")[f"{V1}/slots"]) == {"200", "400", "401", "403"}
+
+
+def _answers(described: Any, method: str) -> dict[str, Any]:
+    return {path: calls[method]["responses"] for path, calls in described["paths"].items() if method in calls}
 
 
 async def test_has_no_cors_and_no_pages(door: Door) -> None:
