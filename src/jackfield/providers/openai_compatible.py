@@ -6,7 +6,7 @@ what a provider is called never decides anything. A thin subclass with a `preset
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 from typing import Any, ClassVar, Self, Unpack
 from urllib.parse import quote
@@ -44,13 +44,14 @@ from jackfield.dialects import openai_chat, openai_completions, openai_responses
 from jackfield.providers import openai_embeddings
 from jackfield.providers.config import merge_generation
 from jackfield.providers.fit import BYTES_PER_TOKEN, check_fit, sees_images
-from jackfield.providers.http_chat import Reading, chat_events
+from jackfield.providers.http_chat import Reading
 from jackfield.providers.http_source import HttpSource
 from jackfield.providers.left_out import told
 from jackfield.providers.model_facts import completed, corrected
 from jackfield.providers.model_list import Wanted, decode_models, select
 from jackfield.providers.openai_config import OpenAIConfig, OpenAISettings, card_of, read_settings
 from jackfield.providers.openai_traits import traits_of
+from jackfield.providers.opened_chat import ChatCall, OpenedChat
 from jackfield.providers.presets import CallName, Preset, load_presets
 from jackfield.providers.quotas import TellsQuota
 from jackfield.providers.refusal import read_refusal
@@ -159,9 +160,11 @@ class OpenAICompatible(TellsQuota):
         body = self._prompt_plan.splice(fields, model=model, stream=call.stream)
         return await self._source.post(self._at(call.path, model), body, model=model)
 
-    @asynccontextmanager
-    async def open(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[Event]]:
+    def open(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """The answer as events; upstream streams only if `request.stream` is set, with the same events either way."""
+        return OpenedChat(self._source, self._written, request)
+
+    async def _written(self, request: ChatRequest) -> ChatCall:
         model = request.model or self._model or await self._chosen_model()
         request = self._completed(request)
         check_fit(request, model, self.card.id, self.capabilities, self._facts_of(model))
@@ -175,8 +178,7 @@ class OpenAICompatible(TellsQuota):
         else:
             body, warnings = openai_chat.encode_request(request, self._quirks, model=model)
         told(warnings, provider=self.card.id, model=model, strict=self._strict)
-        async with chat_events(self._source, self._at(path, model), body, reading, model=model, warnings=warnings) as events:
-            yield events
+        return ChatCall(self._at(path, model), body, reading, model, warnings)
 
     def _at(self, path: str, model: str) -> str:
         """Where a call is: for most as OpenAI has it, for some with the model in the address."""
