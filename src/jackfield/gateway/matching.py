@@ -4,11 +4,14 @@ Where several doors serve one path (`/v1/models`), the request says by its heade
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from jackfield.core.errors import BadRequest, JackfieldError
 from jackfield.gateway.client import Client
 from jackfield.gateway.door import Door, Handler, Methods
 
+KEPT_PATHS = 256
+"""How many paths with something of the client's in them (a model's name) are known again without asking each door."""
 Found = tuple[Door, Handler | JackfieldError]
 
 
@@ -34,6 +37,7 @@ class Doors:
         self.general = self._doors[-1]
         self._places: dict[str, tuple[Door, Methods]] = {}
         self._shared: dict[str, list[tuple[Door, Methods]]] = {}
+        self._found = lru_cache(maxsize=KEPT_PATHS)(self._search)
         for door in self._doors:
             for path, methods in door.routes.items():
                 self._add(door, path, methods)
@@ -59,11 +63,14 @@ class Doors:
 
     def _look(self, client: Client) -> tuple[Door, Methods | None]:
         path = client.path
-        places = self._shared.get(path) or [(door, methods) for door in self._doors if (methods := door.find(path)) is not None]
+        places = self._shared.get(path) or self._found(path)
         for door, methods in places:
             if len(places) == 1 or door.claims(client):
                 return door, methods
         return places[-1] if places else (self._nearest(client), None)
+
+    def _search(self, path: str) -> list[tuple[Door, Methods]]:
+        return [(door, methods) for door in self._doors if (methods := door.find(path)) is not None]
 
     def _nearest(self, client: Client) -> Door:
         """Whose client this most likely is: by the longest beginning of the path, then by its headers."""

@@ -75,3 +75,19 @@ def test_a_wrong_method_names_the_right_ones() -> None:
     assert found is ONE
     assert isinstance(error, WrongMethod)
     assert (error.allowed, error.status) == ("POST", 405)
+
+
+def test_a_path_that_names_a_model_is_looked_for_once() -> None:
+    asked: list[str] = []
+
+    class Counting(Entrance):
+        def find(self, path: str) -> Any:
+            asked.append(path)
+            return super().find(path)
+
+    doors = Doors([Counting("one", b"x-one", (), {})], {})
+    assert doors.find(at("/one/models/a"))[1] is answer
+    assert doors.find(at("/one/models/a"))[1] is answer
+    assert isinstance(doors.find(at("/one/models/a", "POST"))[1], WrongMethod)
+    assert doors.find(at("/one/models/b"))[1] is answer
+    assert asked == ["/one/models/a", "/one/models/b"]
