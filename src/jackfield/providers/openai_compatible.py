@@ -197,6 +197,8 @@ class OpenAICompatible(TellsQuota):
         return known
 
     def _completed(self, request: ChatRequest) -> ChatRequest:
+        if not self._defaults:
+            return request
         generation = merge_generation(request.generation, self._generation)
         extra = {**self._extra_body, **request.extra} if self._extra_body else request.extra
         if generation is request.generation and extra is request.extra:
