@@ -9,6 +9,7 @@ and `tail` is the same event with that text. Whatever else comes is read in full
 differ too: the same holds for it.
 """
 
+import re
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,12 +20,13 @@ from jackfield.dialects.json_value import Object
 _decode = msgspec.json.Decoder().decode
 _text_of = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-_TRIAL = "another text"
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 FILLER_FIELD = "obfuscation"
 """A text of random length that says nothing, so that nobody can tell from an event's size what it holds."""
 _FRAME_START = b"data: "
 _FRAME_END = b"\n\n"
 
+_GROWTHS = (TextDelta, ReasoningDelta, ToolCallDelta)
 Growth: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
 
 
@@ -90,7 +92,7 @@ def repeat_of(data: bytes, chunk: Object, growth: Event) -> Repeat | None:
 
     `chunk` is the decoded `data`, and `growth` the last event that it gave.
     """
-    if not isinstance(growth, TextDelta | ReasoningDelta | ToolCallDelta) or b"\n" in data:
+    if not isinstance(growth, _GROWTHS) or b"\n" in data:
         return None
     found = _only_text(chunk)
     if found is None:
@@ -113,7 +115,7 @@ def _only_text(chunk: Object) -> tuple[Object, str] | None:
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return None
     choice = choices[0]
-    if any(choice.get(name) is not None for name in ("finish_reason", "logprobs", "error")):
+    if choice.get("finish_reason") is not None or choice.get("logprobs") is not None or choice.get("error") is not None:
         return None
     owner, name = _only_field(choice.get("delta"), "role")
     if name == "tool_calls" and isinstance(owner[name], list) and len(owner[name]) == 1:
@@ -139,21 +141,22 @@ def _hole(data: bytes, chunk: Object, owner: Object, name: str) -> tuple[bytes, 
     found = data.rfind(label)
     begin = found + len(label)
     begin += data.startswith(b" ", begin)
-    written = _encode(owner[name])
-    if found < 0 or not data.startswith(written, begin):
+    written = _STRING.match(data, begin) if found >= 0 else None
+    if written is None:
         return None
-    head, tail = data[: begin + 1], data[begin + len(written) - 1 :]
-    return (head, tail) if _is_same(head + _TRIAL.encode() + tail, chunk, owner, name) else None
+    head, tail = data[: begin + 1], data[written.end() - 1 :]
+    trial = "other" if owner[name] != "other" else "another"
+    return (head, tail) if _is_same(head + trial.encode() + tail, chunk, owner, name, trial) else None
 
 
-def _is_same(other: bytes, chunk: Object, owner: Object, name: str) -> bool:
-    """Whether `other` decodes as `chunk` with the trial under `name` of `owner`."""
+def _is_same(data: bytes, chunk: Object, owner: Object, name: str, trial: str) -> bool:
+    """Whether `data` decodes as `chunk` would be with `trial` under `name` of `owner`."""
     try:
-        decoded = _decode(other)
+        decoded = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     text = owner[name]
-    owner[name] = _TRIAL
+    owner[name] = trial
     is_same = bool(decoded == chunk)
     owner[name] = text
     return is_same

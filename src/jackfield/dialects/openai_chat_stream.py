@@ -57,8 +57,8 @@ _CHUNK_FIELDS = frozenset(("id", "object", "created", "model", "choices", "usage
 _CHOICE_FIELDS = frozenset(("index", "delta", "message", "finish_reason", "logprobs", "error"))
 _DELTA_FIELDS = ("role", "content", "refusal", "tool_calls", "function_call", SIGNATURE_FIELD)
 _WHOLE_STRINGS = ("id", "type", "format", "role", "name")
-_VAIN_REPEATS = 8
-"""So many events in a row whose like never came: of such a stream no more are looked for."""
+_PATIENCE, _EVERY = 4, 16
+"""After so many events in a row that were no repeats, only every so many-th is taken for one that may be repeated."""
 _EVERY_CHUNK = ("system_fingerprint", "service_tier")
 
 TextKind = Literal["text", "refusal", "reasoning"]
@@ -98,7 +98,7 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         super().__init__(self._sse)
         self._provider = provider
         self._repeat: Repeat | None = None
-        self._vain_repeats = 0
+        self._others = 0
         self._reasoning_field = reasoning_field
         self._is_started = False
         self._is_ended = False
@@ -142,7 +142,8 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
         if self._repeat is not None:
             if frame.event is None and self._repeat.take(data, events):
                 return
-            self._vain_repeats = 0 if self._repeat.took_any else self._vain_repeats + 1
+            if self._repeat.took_any:
+                self._others = 0
             self._repeat = None
         if data == DONE:
             self._end(events)
@@ -150,8 +151,10 @@ class StreamDecoder(FramedDecoder[sse.SseEvent]):
             chunk = self._chunk(data)
             count = len(events)
             self._read(chunk, frame.event, events)
-            if len(events) > count and self._vain_repeats < _VAIN_REPEATS:
-                self._repeat = repeat_of(data, chunk, events[-1])
+            if len(events) > count:
+                self._others += 1
+                if self._others < _PATIENCE or self._others % _EVERY == 0:
+                    self._repeat = repeat_of(data, chunk, events[-1])
 
     def _read(self, chunk: Object, name: str | None, events: list[Event]) -> None:
         if name == "error" and "error" not in chunk:
