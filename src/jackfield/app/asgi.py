@@ -85,7 +85,7 @@ class Root:
             client.key_name = self._admission.admit(client.headers, client.query, is_open=client.path in OPEN_PATHS)
             await handler(client)
         except JackfieldError as error:
-            await _fail(client, encode_error, error)
+            await _fail(client, encode_error, error.without_trace())
         except asyncio.CancelledError:
             if not (client.is_gone or client.is_late):
                 raise

@@ -36,9 +36,10 @@ provider's name. Messages are for a person: what happened, where, what to do nex
 `asyncio.CancelledError` is never ours and always passes.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 Billed = Literal["no", "maybe", "yes"]
+CAUSES_MAX = 10
 MODEL_LOADING = "model_loading"
 """The code of an Overloaded that is over as soon as the source has its model in memory."""
 
@@ -74,6 +75,20 @@ class JackfieldError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.request_id = request_id
+
+    def without_trace(self) -> Self:
+        """The same error, to be kept as a value.
+
+        Its traceback, and those of what it was made of, would keep all frames on their way alive, and one of these holds the
+        error: a cycle with a whole request in it, which only the collector ends.
+        """
+        error: BaseException | None = self
+        for _ in range(CAUSES_MAX):
+            if error is None:
+                break
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
+        return self
 
     def __str__(self) -> str:
         names_it_already = self.provider is None or self.message.startswith((f"{self.provider} ", f"{self.provider}:"))

@@ -249,7 +249,7 @@ class EncodedStream:
             for event in others:
                 pieces.append(self._told(event, call))
         except JackfieldError as error:
-            self._failure = error
+            self._failure = error.without_trace()
         return b"".join(pieces)
 
     def _told(self, event: Event, call: Call) -> bytes:

@@ -106,7 +106,7 @@ class Race:
                 self._is_only_beaten()
         except JackfieldError as error:
             if self._winner is self._first or not self._is_only_beaten():
-                return error
+                return error.without_trace()
         except asyncio.CancelledError:
             if not self._is_only_beaten():
                 raise
@@ -126,7 +126,7 @@ class Race:
             if self._winner is self._first:
                 second.end(None, cancelled=True)
                 return
-            self._error = error
+            self._error = error.without_trace()
             if self._winner is None and not self._first.has_ended:
                 self._fail(second, error)
         except BaseException:

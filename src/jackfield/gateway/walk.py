@@ -226,7 +226,7 @@ class Walk:
             was_cancelled = False
         except JackfieldError as failure:
             was_cancelled = False
-            error = failure
+            error = failure.without_trace()
         finally:
             if attempt is not None and not attempt.has_ended:
                 warming = error is not None and self._is_warming(attempt.target, error)

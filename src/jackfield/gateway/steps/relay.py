@@ -111,7 +111,7 @@ class Relay:
 
     async def break_off(self, call: Call, client: Answers, error: JackfieldError) -> None:
         """Tells of the error in the stream and ends it."""
-        call.broken = error
+        call.broken = error.without_trace()
         self._complete(call, error)
         self._close_books(call, error.code)
         await client.end(call.dialect.stream_error(error))
