@@ -74,8 +74,13 @@ async def test_a_batch_is_answered_in_the_order_of_its_lines_and_each_line_is_on
         assert [result["custom_id"] for result in results] == [each["custom_id"] for each in asked]
         assert [text_of(result) for result in results] == ["1, 2, 3", "pong"] * 10
         assert {(result["error"], result["response"]["status_code"]) for result in results} == {(None, 200)}
+        rows = gateway.rows()
+        assert (batch.usage, batch.model, done.model) == (None, None, results[0]["response"]["body"]["model"])
+        assert done.usage is not None
+        assert done.usage.input_tokens == sum(row.prompt_tokens for row in rows) > 0
+        assert done.usage.total_tokens == done.usage.input_tokens + sum(row.completion_tokens for row in rows)
         told = {result["response"]["request_id"] for result in results}
-        assert told == {row.request_id for row in gateway.rows()}
+        assert told == {row.request_id for row in rows}
         assert len(told) == 20
         output = await client.files.retrieve(done.output_file_id or "")
         assert (output.purpose, output.filename) == ("batch_output", f"{batch.id}_output.jsonl")
@@ -107,6 +112,48 @@ async def test_responses_embeddings_and_completions_can_be_batched(gateway: Gate
             done = await over(client, (await begun(client, [one], endpoint)).id)
             (result,) = await lines_of(client, done.output_file_id or done.error_file_id)
             assert result["response"]["status_code"] == 200, (endpoint, result)
+
+
+async def test_responses_of_a_batch_are_kept_only_where_a_line_asks_for_it(gateway: Gateway) -> None:
+    async with gateway.openai() as client:
+        asked = [
+            {"custom_id": name, "method": "POST", "url": "/v1/responses", "body": {"model": "slot-0", "input": "ping", **more}}
+            for name, more in (("not", {}), ("kept", {"store": True}))
+        ]
+        done = await over(client, (await begun(client, asked, "/v1/responses")).id)
+        left, kept = [result["response"]["body"] for result in await lines_of(client, done.output_file_id)]
+        assert (left["store"], kept["store"]) == (False, True)
+        assert (await client.responses.retrieve(kept["id"])).output_text == "pong"
+        with pytest.raises(NotFoundError):
+            await client.responses.retrieve(left["id"])
+
+
+@pytest.mark.behaviour("DOOR-30")
+async def test_while_somebody_waits_for_an_answer_a_batch_asks_one_line_at_a_time(gateway: Gateway, fake: FakeOpenAI) -> None:
+    def in_flight() -> int:
+        binding = gateway.house.registry.slot(0).binding
+        return 0 if binding is None else binding.live.in_flight
+
+    async def most_until(asked: int) -> int:
+        most = 0
+        async with asyncio.timeout(WITHIN_S):
+            while fake.asked < asked:
+                most = max(most, in_flight())
+                await asyncio.sleep(0.002)
+        return most
+
+    async with gateway.openai() as client:
+        fake.behaviour = Behaviour(hang="before")
+        messages: Any = [{"role": "user", "content": "ping"}]
+        waits = asyncio.create_task(client.chat.completions.create(model="slot-0", messages=messages))
+        await most_until(1)
+        fake.behaviour = Behaviour(delay_s=0.02)
+        batch = await begun(client, [line(str(number)) for number in range(40)])
+        assert await most_until(8) == 2, "one line beside the request that waits"
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        assert await most_until(38) == gateway.house.settings.batches.concurrency
+        assert (await over(client, batch.id)).status == "completed"
 
 
 WRONG: list[tuple[object, str, str | None]] = [

@@ -1,17 +1,17 @@
 """Files and batches put together: where they are kept, how much of them, and how a batch sees that others wait."""
 
 import time
+from collections.abc import Callable
 
 from jackfield.app.settings_tree import Settings
 from jackfield.gateway.batches.engine import BatchBounds, BatchEngine
-from jackfield.slots.registry import ProviderRegistry
 from jackfield.store.batches import BatchRepository
 from jackfield.store.engine import Database
 from jackfield.store.files import FileBounds, FileShelf
 
 
-def batch_engine(settings: Settings, database: Database, registry: ProviderRegistry) -> BatchEngine:
-    """Not started yet: that is for when the sources are plugged."""
+def batch_engine(settings: Settings, database: Database, under_way: Callable[[], int]) -> BatchEngine:
+    """Not started yet: that is for when the sources are plugged. `under_way` counts all requests that are being answered."""
     files, batches = settings.files, settings.batches
     kept = FileBounds(files.max_file_bytes, files.max_count, files.max_bytes, files.ttl_s)
     bounds = BatchBounds(
@@ -23,8 +23,4 @@ def batch_engine(settings: Settings, database: Database, registry: ProviderRegis
     )
     store = settings.store_path
     shelf = FileShelf(database, store / "files", kept, time.time)
-
-    def in_flight() -> int:
-        return sum(slot.binding.live.in_flight for slot in registry.plugged() if slot.binding is not None)
-
-    return BatchEngine(shelf, BatchRepository(database), store / "batches", bounds, in_flight, time.time)
+    return BatchEngine(shelf, BatchRepository(database), store / "batches", bounds, under_way, time.time)

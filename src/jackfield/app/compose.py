@@ -211,6 +211,26 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
         if traces is not None:
             stack.push_async_callback(asyncio.to_thread, traces.close)
             books = (*books, traces.observe)
+        pipeline = Pipeline(
+            Resolve(
+                registry,
+                catalogue,
+                backends,
+                gate,
+                policy=routing.policy,
+                fallbacks=routing.fallbacks,
+                use_cases=UseCases.load(routing.use_cases, canonical=registrar.canonical),
+                decisions=Decisions(),
+            ),
+            books,
+            secret_store.known_values,
+            walk=_walk_settings(settings),
+            sources=_source_limits(settings),
+            heartbeat_s=settings.server.heartbeat_s,
+            on_hedge=lambda who: metrics.hedges.add(who),
+            first_token_s=routing.first_token_s,
+            pace=PaceSettings(routing.idle_s, routing.min_tokens_per_s, routing.throughput_window_s),
+        )
         house = House(
             loaded=loaded,
             registrar=registrar,
@@ -221,31 +241,12 @@ async def open_house(loaded: Loaded, *, port: int) -> AsyncIterator[House]:
             tools=tools,
             backends=backends,
             metrics=metrics,
-            pipeline=Pipeline(
-                Resolve(
-                    registry,
-                    catalogue,
-                    backends,
-                    gate,
-                    policy=routing.policy,
-                    fallbacks=routing.fallbacks,
-                    use_cases=UseCases.load(routing.use_cases, canonical=registrar.canonical),
-                    decisions=Decisions(),
-                ),
-                books,
-                secret_store.known_values,
-                walk=_walk_settings(settings),
-                sources=_source_limits(settings),
-                heartbeat_s=settings.server.heartbeat_s,
-                on_hedge=lambda who: metrics.hedges.add(who),
-                first_token_s=routing.first_token_s,
-                pace=PaceSettings(routing.idle_s, routing.min_tokens_per_s, routing.throughput_window_s),
-            ),
+            pipeline=pipeline,
             journal=journal,
             ledger=ledger,
             consents=consents,
             blocks=blocks,
-            batches=batch_engine(settings, database, registry),
+            batches=batch_engine(settings, database, lambda: pipeline.under_way),
             port=port,
         )
         _surround(house.pipeline, registry, settings)

@@ -98,7 +98,7 @@ class _Playing:
 class Pipeline:
     """`known_secrets` are those of this process: no error carries one to a client or into the books.
 
-    `watcher` is set while somebody listens to what is asked, and None otherwise.
+    `watcher` is set while somebody listens to what is asked, and None otherwise. `under_way` requests are being answered.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class Pipeline:
     ) -> None:
         self.resolve = resolve
         self.watcher: Watcher | None = None
+        self.under_way = 0
         self._books = books
         self._known_secrets = known_secrets
         self._first_token_s = first_token_s
@@ -148,6 +149,7 @@ class Pipeline:
     async def run(self, call: Call, client: Client) -> None:
         """Answers the client. Raises a JackfieldError only while nothing was sent yet; CancelledError passes."""
         kept = self._heartbeat.keep(call, client) if call.stream else None
+        self.under_way += 1
         try:
             call.headers, call.key_name = client.headers, client.key_name
             self.resolve(call)
@@ -167,6 +169,7 @@ class Pipeline:
             self.close_books(call, CANCELLED)
             raise
         finally:
+            self.under_way -= 1
             if kept is not None:
                 self._heartbeat.let_go(kept)
             if not call.books_are_closed:  # a fault of ours, on its way to the root's handler

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from jackfield.core.usage import Usage
 from jackfield.store.engine import Database
 
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
@@ -25,7 +26,8 @@ class BatchProblem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class StoredBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Times are Unix seconds, those of states that were not reached None. The ids of the answers' files are settled before the
-    files are there, so that a crash between them makes no second ones: `status` says whether they can be asked for."""
+    files are there, so that a crash between them makes no second ones: `status` says whether they can be asked for. `usage` and
+    `model` are known once it is over; more than one model is None."""
 
     id: str
     key_name: str
@@ -50,6 +52,8 @@ class StoredBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output_file_id: str | None = None
     error_file_id: str | None = None
     problems: tuple[BatchProblem, ...] = ()
+    usage: Usage | None = None
+    model: str | None = None
 
     @property
     def is_open(self) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from jackfield.core.errors import BadRequest
 from jackfield.dialects.json_value import field_value, missing, read_object, wrong_type
+from jackfield.dialects.openai_responses_usage import encode_usage
 from jackfield.gateway.batches.engine import BatchOrder
 from jackfield.store.batches import BatchProblem, StoredBatch
 from jackfield.store.files import StoredFile
@@ -60,6 +61,8 @@ def batch_object(batch: StoredBatch) -> dict[str, Any]:
         **{name: getattr(batch, name) for name in _TIMES},
         "request_counts": {"total": batch.total, "completed": batch.completed, "failed": batch.failed},
         "metadata": batch.metadata,
+        "model": batch.model,
+        "usage": None if batch.usage is None else encode_usage(batch.usage),
     }
 
 

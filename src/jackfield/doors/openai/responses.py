@@ -43,13 +43,20 @@ _SHAPE = Shape(
 
 
 class Responses:
-    """`now` gives Unix seconds."""
+    """`now` gives Unix seconds. `keeps_unasked`: a response is kept unless the request says otherwise, as with OpenAI."""
 
     def __init__(
-        self, pipeline: Pipeline, kept: KeptResponses, new_request_id: Callable[[], str], now: Callable[[], float]
+        self,
+        pipeline: Pipeline,
+        kept: KeptResponses,
+        new_request_id: Callable[[], str],
+        now: Callable[[], float],
+        *,
+        keeps_unasked: bool = True,
     ) -> None:
         self._pipeline = pipeline
         self._kept = kept
+        self._keeps_unasked = keeps_unasked
         self._new_request_id = new_request_id
         self._now = now
 
@@ -57,7 +64,7 @@ class Responses:
         received_at = perf_counter()
         fields = openai_responses.parse_fields(await client.body())
         _check(fields)
-        is_kept = _is_kept(fields)
+        is_kept = flag_of(fields, "store") if _is_said(fields, "store") else self._keeps_unasked
         echo = {**openai_responses.echo_of(fields), "store": is_kept}
         items = self._with_what_went_before(fields, client.key_name)
         call = Call(
@@ -124,8 +131,3 @@ def _check(fields: Fields) -> None:
 def _is_said(fields: Fields, name: str) -> bool:
     raw = fields.get(name)
     return raw is not None and bytes(memoryview(raw)[:4]) != b"null"
-
-
-def _is_kept(fields: Fields) -> bool:
-    """Responses are kept unless the request says otherwise, as with OpenAI."""
-    return "store" not in fields or bytes(fields["store"]) == b"null" or flag_of(fields, "store")

@@ -30,6 +30,9 @@ from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.pipeline import Pipeline
 from jackfield.slots.catalogue import Catalogue
 
+BATCHED = (openai_completions.PATH, openai_responses.PATH, openai_embeddings.PATH, openai_moderations.PATH)
+"""What a batch can ask besides chats."""
+
 
 def openai_door(
     pipeline: Pipeline,
@@ -54,8 +57,10 @@ def openai_door(
         openai_audio.TRANSCRIBE_PATH: Transcriptions(errands),
     }
     chat = ChatCompletions(pipeline, new_request_id, now)
-    batched = (openai_completions.PATH, openai_responses.PATH, openai_embeddings.PATH, openai_moderations.PATH)
-    engine.answer_by({CHAT_URL: chat, **{f"/v1/{path}": posts[path] for path in batched}}, OpenAIDoor.encode_error)
+    batched: dict[str, Handler] = {path: posts[path] for path in BATCHED}
+    # Thousands of lines would push out what conversations still need.
+    batched[openai_responses.PATH] = Responses(pipeline, kept, new_request_id, now, keeps_unasked=False)
+    engine.answer_by({CHAT_URL: chat, **{f"/v1/{path}": handler for path, handler in batched.items()}}, OpenAIDoor.encode_error)
     files, batches = Files(engine.shelf), Batches(engine)
     return OpenAIDoor(
         chat,

@@ -49,7 +49,7 @@ class BatchOrder(msgspec.Struct, frozen=True):
 
 
 class BatchEngine:
-    """`in_flight` counts all requests that are with a source; `now` gives Unix seconds.
+    """`under_way` counts all requests that are being answered, lines of batches too; `now` gives Unix seconds.
 
     Close it: what runs then goes on later.
     """
@@ -60,14 +60,14 @@ class BatchEngine:
         records: BatchRepository,
         folder: Path,
         bounds: BatchBounds,
-        in_flight: Callable[[], int],
+        under_way: Callable[[], int],
         now: Callable[[], float],
     ) -> None:
         self.shelf = shelf
         self._records = records
         self._folder = folder
         self._bounds = bounds
-        self._gate = LineGate(bounds.concurrency, in_flight)
+        self._gate = LineGate(bounds.concurrency, under_way)
         self._now = now
         self._asking: Asking | None = None
         self._waiting: list[BatchRun] = []

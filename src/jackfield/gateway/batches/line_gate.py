@@ -10,21 +10,26 @@ from contextlib import asynccontextmanager
 
 
 class LineGate:
-    """`in_flight` counts all requests that are with a source now, those of batches among them."""
+    """`under_way` counts all requests that are being answered now, lines of batches among them.
 
-    def __init__(self, most: int, in_flight: Callable[[], int]) -> None:
+    `running` lines have a place; `begun` of them have also been woken, and are so in that count.
+    """
+
+    def __init__(self, most: int, under_way: Callable[[], int]) -> None:
         self.most = most
-        self.running = 0
-        self._in_flight = in_flight
+        self.running = self.begun = 0
+        self._under_way = under_way
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """One line's turn, for as long as the block lasts."""
         await self._enter()
+        self.begun += 1
         try:
             yield
         finally:
+            self.begun -= 1
             self._leave()
 
     async def _enter(self) -> None:
@@ -52,5 +57,5 @@ class LineGate:
 
     def _has_room(self) -> bool:
         # There is always one under way where some wait, and its end is when all this is looked at anew: nothing need poll.
-        are_others_there = self._in_flight() > self.running
+        are_others_there = self._under_way() > self.begun
         return self.running < (1 if are_others_there else self.most)

@@ -13,6 +13,7 @@ import msgspec
 
 from jackfield.core.errors import BadRequest, JackfieldError
 from jackfield.core.redaction import redact
+from jackfield.dialects.batch_tally import tally
 from jackfield.gateway.batches.asking import Asking
 from jackfield.gateway.batches.task_file import Task, TaskFile
 from jackfield.store.batches import BatchProblem, BatchRepository, Status, StoredBatch
@@ -150,6 +151,7 @@ class BatchRun:
         meanwhile: Status = "finalizing" if end == "completed" else self._batch.status
         await self._turn(meanwhile, output_file_id=output, error_file_id=errors)
         completed, failed = self._counts
+        told = await asyncio.to_thread(lambda: tally(answers.lines(names, are_good=True)))
         missing = [name for name in names if not answers.has(name)] if end == "expired" else []
         if completed:
             await self._put(output, "output", answers.lines(names, are_good=True))
@@ -161,6 +163,8 @@ class BatchRun:
             end,
             output_file_id=output if completed else None,
             error_file_id=errors if failed or missing else None,
+            usage=told.usage,
+            model=told.model,
             problems=() if fault is None else (BatchProblem(fault.code, redact(str(fault))),),
         )
 

@@ -47,7 +47,7 @@ async def test_lines_take_turns_in_the_order_in_which_they_came() -> None:
 
 async def test_while_others_wait_for_answers_there_is_one_line_and_always_one() -> None:
     others = 1
-    gate = LineGate(4, lambda: gate.running + others)
+    gate = LineGate(4, lambda: gate.begun + others)
     lines = [Line(gate) for _ in range(5)]
     await settled()
     assert places(lines) == [True, False, False, False, False]
