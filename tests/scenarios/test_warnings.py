@@ -62,6 +62,29 @@ async def test_what_is_passed_on_as_it_came_is_not_warned_of(gateway: Gateway, f
     assert b"unheard_of" in fake.last.body
 
 
+THOUGHTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"thinking": {"type": "enabled", "budget_tokens": 4000}}, []),
+    ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}, []),
+    ({"thinking": {"type": "disabled"}, "output_config": {"effort": "medium"}}, ["thinking"]),
+    (
+        {"thinking": {"type": "enabled", "budget_tokens": 4000}, "output_config": {"effort": "medium", "new": 1}},
+        ["output_config"],
+    ),
+]
+
+
+@pytest.mark.behaviour("WARN-01")
+@pytest.mark.parametrize(("fields", "lost"), THOUGHTS)
+async def test_thinking_that_goes_on_as_an_effort_is_not_left_out(
+    gateway: Gateway, fake: FakeOpenAI, fields: dict[str, Any], lost: list[str]
+) -> None:
+    body = {"model": "slot-0", "max_tokens": 5000, "messages": TURNS, **fields}
+    reply = await gateway.http.post("/v1/messages", json=body)
+    assert reply.status_code == 200, reply.text
+    assert fake.last.json["reasoning_effort"] == "medium"
+    assert [name for name in ("thinking", "output_config") if f"{name}: left out" in reply.headers.get(HEADER, "")] == lost
+
+
 async def test_anthropics_client_sees_them(gateway: Gateway) -> None:
     async with anthropic.AsyncAnthropic(base_url=gateway.url, api_key="none", max_retries=0, timeout=20) as client:
         told = await client.messages.with_raw_response.create(

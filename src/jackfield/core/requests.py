@@ -62,7 +62,8 @@ class ResponseFormat(msgspec.Struct, frozen=True, omit_defaults=True):
 class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One chat turn to be answered. `model` is the provider's own model name, None for its default.
 
-    `warnings`: what of the client's request is not in it, and why.
+    `warnings`: what of the client's request is not in it, and why. `restated` names fields of `extra` whose meaning is in the
+    other fields too, so that nothing is lost where they have no place.
     """
 
     messages: tuple[Message, ...]
@@ -76,6 +77,7 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     user: str | None = None
     extra: Extra = msgspec.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    restated: tuple[str, ...] = ()
 
 
 class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True):

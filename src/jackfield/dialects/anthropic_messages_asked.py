@@ -71,6 +71,7 @@ def decode_request(fields: Mapping[str, msgspec.Raw], *, wants_max_tokens: bool 
         include_usage=stream,
         user=user,
         extra=extra | output | metadata,
+        restated=() if effort is None else _restated(values, output),
     )
 
 
@@ -189,6 +190,14 @@ def _effort(values: Object) -> str | None:
         return None
     budget = thinking.get("budget_tokens")
     return next((word for below, word in _BUDGET_EFFORTS if isinstance(budget, int) and budget < below), "high")
+
+
+def _restated(values: Object, output: Object) -> tuple[str, ...]:
+    """The fields that an effort says as well: thinking, unless it is forbidden, and a config that holds nothing else."""
+    thinking = values.get("thinking")
+    is_wanted = isinstance(thinking, dict) and thinking.get("type") != "disabled"
+    is_all = output.get("output_config", {}).keys() == {"effort"}
+    return (*(("thinking",) if is_wanted else ()), *(("output_config",) if is_all else ()))
 
 
 def _metadata(value: Any) -> tuple[str | None, Object]:

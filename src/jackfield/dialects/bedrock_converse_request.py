@@ -154,7 +154,7 @@ def _add_extra(request: ChatRequest, body: Object, warnings: list[str]) -> None:
         warnings.append("user: left out, the source does not take it")
     for name, value in request.extra.items():
         if name not in _OWN_FIELDS:
-            if name != "stream_options":
+            if name != "stream_options" and name not in request.restated:
                 warnings.append(f"{name}: left out, it is no parameter of this dialect")
         else:
             body[name] = _merged(body.get(name), value)

@@ -60,7 +60,7 @@ def encode_request(request: ChatRequest, *, model: str) -> tuple[bytes, list[str
 
 
 def _thinking(request: ChatRequest, warnings: list[str]) -> Object:
-    given = request.extra.get("thinking")
+    given = None if "thinking" in request.restated else request.extra.get("thinking")
     effort = request.generation.reasoning_effort
     if given is not None or effort is None:
         return {} if given is None else {"thinking": given}
@@ -151,6 +151,8 @@ def _add_extra(request: ChatRequest, body: Object, warnings: list[str]) -> None:
     if request.user is not None:
         warnings.append(_left_out("user"))
     for name, value in request.extra.items():
+        if name in request.restated:
+            continue
         if name in _OWN_FIELDS:
             body[name] = value
         elif name not in _QUIET:

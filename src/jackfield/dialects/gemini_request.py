@@ -43,6 +43,7 @@ SETTINGS = "jackfield"
 BESIDE = ("model", "stream", "alt", SETTINGS)
 """What a door puts beside the client's fields; sources tell it from the address, or not at all."""
 _READ = frozenset(("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", *BESIDE))
+_READ_ELSEWHERE = ("generationConfig", "tools", "toolConfig", "streamOptions")
 OWN_FIELDS = ("safetySettings", "cachedContent", "labels", "serviceTier", "store", "modelArmorConfig")
 """Top-level fields that core has no name for and a source of this dialect takes."""
 _JSON = "application/json"
@@ -190,6 +191,6 @@ def _encode_extra(request: ChatRequest, warnings: list[str]) -> Object:
     for name, value in camel(request.extra).items():
         if name in OWN_FIELDS:
             fields[name] = value
-        elif name not in ("generationConfig", "tools", "toolConfig", "streamOptions"):
+        elif name not in (*_READ_ELSEWHERE, *camel(dict.fromkeys(request.restated))):
             warnings.append(f"{name}: left out, it is no parameter of this dialect")
     return fields

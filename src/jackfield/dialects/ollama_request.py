@@ -147,6 +147,6 @@ def _encode_settings(request: ChatRequest, warnings: list[str]) -> Object:
     for name, value in request.extra.items():
         if name in OWN_FIELDS:
             fields[name] = value
-        elif name not in OTHER_OPTIONS and name not in ("options", "stream_options"):
+        elif name not in OTHER_OPTIONS and name not in ("options", "stream_options", *request.restated):
             warnings.append(f"{name}: left out, it is no parameter of this dialect (options may hold it)")
     return fields

@@ -345,7 +345,7 @@ def _extra_fields(request: ChatRequest, quirks: ChatQuirks, warnings: list[str])
             continue
         if quirks.takes_field(name):
             fields[name] = value
-        else:
+        elif name not in request.restated:
             warnings.append(_unknown_warning(name))
     if request.stream and quirks.stream_usage:
         fields["stream_options"] = {**(request.extra.get("stream_options") or {}), "include_usage": True}

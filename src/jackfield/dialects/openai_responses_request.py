@@ -203,7 +203,7 @@ def encode_request(
     body |= _tool_fields(request, extra)
     if text := _text_fields(request.response_format, extra):
         body["text"] = text
-    body |= _extra_fields(extra, (*STANDARD_FIELDS, *extra_fields), warnings)
+    body |= _extra_fields(extra, (*STANDARD_FIELDS, *extra_fields), request.restated, warnings)
     _ask_for_reasoning(request, body)
     if request.user is not None:
         body["user"] = request.user
@@ -276,7 +276,7 @@ def _text_fields(format_: ResponseFormat | None, extra: Object) -> Object:
     return text
 
 
-def _extra_fields(extra: Object, known: Collection[str], warnings: list[str]) -> Object:
+def _extra_fields(extra: Object, known: Collection[str], restated: Collection[str], warnings: list[str]) -> Object:
     fields: Object = {}
     for name, value in extra.items():
         if name in _OURS:
@@ -286,7 +286,7 @@ def _extra_fields(extra: Object, known: Collection[str], warnings: list[str]) ->
         elif name == "stream_options":
             options = rest(read_object(value or {}, name), ("include_usage",))
             fields |= {name: options} if options else {}
-        else:
+        elif name not in restated:
             warnings.append(f"{name}: left out, the Responses API has no such field")
     return fields
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FRESH_FOR_S = 30.0
 LIST_WITHIN_S = 10.0
+TOLD_WITHIN_S = 0.15
+"""How long a client waits for sources that are slow to list: with all else it has its answer within 0.3 s."""
 
 
 class CatalogueEntry(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class Catalogue:
         self.version = 0
         """Rises when a source lists other models than before."""
 
-    async def models(self, deadline_s: float = 0.25) -> tuple[CatalogueEntry, ...]:
+    async def models(self, deadline_s: float = TOLD_WITHIN_S) -> tuple[CatalogueEntry, ...]:
         """Every slot by number and given name, then every model that a slot lists, once; after `deadline_s` at the latest."""
         waiting = [task for live in self._live() if (task := self._refresh(live)) is not None]
         if waiting:

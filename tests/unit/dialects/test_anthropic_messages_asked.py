@@ -1,5 +1,6 @@
 """Requests of Messages clients: what they mean in core's terms, what is refused and where, and that nothing gets lost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from golden.messages_judge import judge_request
 from jackfield.core.errors import BadRequest, NotSupported
 from jackfield.core.messages import FilePart, ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from jackfield.core.requests import ChatRequest, ResponseFormat, ToolChoice
+from jackfield.dialects import bedrock_converse, cohere_chat, gemini, ollama, openai_chat, openai_responses
 from jackfield.dialects.anthropic_messages import MessagesQuirks, decode_request, encode_request
 
 HI = {"role": "user", "content": "hi"}
@@ -125,6 +127,25 @@ def test_how_much_thinking_is_asked_for_has_a_word(fields: dict[str, Any], effor
     body, _ = encode_request(request, MessagesQuirks(thinking="adaptive"))
     sent = msgspec.json.decode(body)
     assert {name: sent.get(name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        bedrock_converse.encode_request,
+        cohere_chat.encode_request,
+        gemini.encode_request,
+        ollama.encode_request,
+        openai_responses.encode_request,
+        lambda request, model: openai_chat.encode_request(request, openai_chat.ChatQuirks(), model=model),
+    ],
+)
+def test_what_an_effort_says_as_well_is_lost_in_no_dialect(encode: Callable[..., tuple[bytes, list[str]]]) -> None:
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 4000}, "output_config": {"effort": "medium"}}
+    request = asked({"max_tokens": 5000, "messages": [HI], **fields})
+    body, warnings = encode(request, model="m")
+    assert [warning for warning in warnings if warning.startswith(("thinking", "output"))] == []
+    assert b"budget_tokens" not in body
 
 
 def test_only_counting_needs_no_length() -> None:
