@@ -140,3 +140,17 @@ async def test_a_response_streams_and_calls_a_tool(client: AsyncOpenAI) -> None:
     result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
     answer = await client.responses.create(input=[result], previous_response_id=called.id, **asked)
     assert "sunny" in answer.output_text
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_a_tool_that_nobody_described_is_taken_though_the_engine_refuses_a_null(
+    gateway: Gateway, llama: EngineServer, stream: bool
+) -> None:
+    function = {**WEATHER_TOOL["function"], "description": None}
+    question = [{"role": "user", "content": "What is the weather in Paris?"}]
+    body = {"messages": question, "tools": [{"type": "function", "function": function}], "temperature": 0, "stream": stream}
+    refused = await gateway.http.post(f"{llama.base_url}/chat/completions", json={**body, "model": llama.model})
+    assert refused.status_code >= 400, "the engine takes it now: the quirk can go"
+    told = await gateway.http.post("/v1/chat/completions", json={**body, "model": COMPLETES, "max_tokens": 60})
+    assert told.status_code == 200, told.text
+    assert "get_weather" in told.text

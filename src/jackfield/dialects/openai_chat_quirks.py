@@ -70,6 +70,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `responses_models`: glob patterns of models that answer the Responses API only.
     `completions_models`: glob patterns of models that complete a prompt as it is, by the older call.
     `continue_final_message`: it goes on after a last message by the assistant only where this flag says so.
+    `drop_null_tool_fields`: it refuses a tool of which a field is null; such fields are left unsaid.
     """
 
     max_tokens_field: TokensField | None = None
@@ -88,6 +89,7 @@ class ChatQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     responses_models: tuple[str, ...] = ()
     completions_models: tuple[str, ...] = ()
     continue_final_message: bool = False
+    drop_null_tool_fields: bool = False
 
     def is_reasoning_model(self, model: str | None) -> bool:
         """Whether `model`, or its part after the last slash, matches `reasoning_models`. Letter case does not matter."""

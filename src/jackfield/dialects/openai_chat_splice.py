@@ -14,7 +14,8 @@ from jackfield.dialects.openai_chat_quirks import REASONING_MODELS_REFUSE, ChatQ
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_decode_messages = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _USAGE_ASKED = msgspec.Raw(b'{"include_usage":true}')
 _USAGE_ASKED_BYTES = bytes(_USAGE_ASKED)
 _MODELS_REMEMBERED = 256
@@ -25,11 +26,12 @@ Fields = Mapping[str, msgspec.Raw]
 class SplicePlan:
     """What one source's quirks ask of every request, worked out once (at plug time)."""
 
-    __slots__ = ("_asks_usage", "_is_plain", "_known_models", "_quirks", "_refused")
+    __slots__ = ("_asks_usage", "_drops_nulls", "_is_plain", "_known_models", "_quirks", "_refused")
 
     def __init__(self, quirks: ChatQuirks) -> None:
         self._quirks = quirks
         self._asks_usage = quirks.stream_usage
+        self._drops_nulls = quirks.drop_null_tool_fields
         refused = [*quirks.drop_fields]
         if not quirks.tool_choice:
             refused.append("tool_choice")
@@ -57,6 +59,8 @@ class SplicePlan:
         if stream and self._asks_usage:
             asked = fields.get("stream_options")
             sent["stream_options"] = _USAGE_ASKED if asked is None else _with_usage(asked)
+        if self._drops_nulls and (tools := fields.get("tools")) is not None:
+            sent["tools"] = _without_nulls(tools)
         if not self._is_plain:
             self._apply(sent, model)
         return _encode(sent)
@@ -126,9 +130,27 @@ def _rename_tokens(sent: dict[str, msgspec.Raw], wanted: str | None) -> None:
         sent.setdefault(wanted, value)
 
 
+def _without_nulls(tools: msgspec.Raw) -> msgspec.Raw:
+    """The tools, and in each those fields of it and of its function that are not null."""
+    if b"null" not in bytes(tools):
+        return tools
+    try:
+        told = [_said(tool) for tool in _decode_objects(tools)]
+        for tool in told:
+            if bytes(tool.get("function", b""))[:1] == b"{":
+                tool["function"] = msgspec.Raw(_encode(_said(_decode_object(tool["function"]))))
+    except (msgspec.MsgspecError, UnicodeError):
+        return tools
+    return msgspec.Raw(_encode(told))
+
+
+def _said(fields: Fields) -> dict[str, msgspec.Raw]:
+    return {name: value for name, value in fields.items() if bytes(value) != b"null"}
+
+
 def _rewrite_messages(sent: dict[str, msgspec.Raw], quirks: ChatQuirks) -> None:
     try:
-        messages = _decode_messages(sent.get("messages", b""))
+        messages = _decode_objects(sent.get("messages", b""))
     except (msgspec.MsgspecError, UnicodeError):
         return
     for message in messages:

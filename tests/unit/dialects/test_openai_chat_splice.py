@@ -53,6 +53,28 @@ def test_a_stream_asks_for_usage(asked: dict[str, Any], expected: Any) -> None:
     assert sent({"stream": True, **asked}, stream=True)["stream_options"] == expected
 
 
+TOOLS = [
+    ({"type": "function", "function": {"name": "f", "description": None, "parameters": {"a": None}}, "strict": None},
+     {"type": "function", "function": {"name": "f", "parameters": {"a": None}}}),
+    ({"type": "function", "function": {"name": "f", "description": "null"}},
+     {"type": "function", "function": {"name": "f", "description": "null"}}),
+    ({"type": "function", "function": None}, {"type": "function"}),
+    ({"type": "function", "function": "null"}, {"type": "function", "function": "null"}),
+    ({}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "expected"), TOOLS)
+def test_fields_of_tools_that_are_null_are_left_unsaid_where_the_source_wants_it(tool: Any, expected: Any) -> None:
+    assert sent({"tools": [tool]}, ChatQuirks(drop_null_tool_fields=True)) == {"tools": [expected], "model": "m"}
+    assert sent({"tools": [tool]}) == {"tools": [tool], "model": "m"}
+
+
+@pytest.mark.parametrize("tools", [None, "null", 5, {"a": None}, [None], ["null"], [[None]]])
+def test_tools_that_are_none_stay_as_they_came(tools: Any) -> None:
+    assert sent({"tools": tools}, ChatQuirks(drop_null_tool_fields=True)) == {"tools": tools, "model": "m"}
+
+
 def test_a_source_without_stream_options_gets_none() -> None:
     body = {"stream": True, "stream_options": {"include_usage": True}}
     assert sent(body, ChatQuirks(stream_usage=False), stream=True) == {"stream": True, "model": "m"}
