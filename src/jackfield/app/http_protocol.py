@@ -16,7 +16,7 @@ from jackfield.app.asgi import Root
 from jackfield.app.connection_limits import LimitedProtocol
 from jackfield.app.mounts import MOUNTED
 from jackfield.core.errors import BodyTooLarge, TimedOut
-from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, given_up, joined, too_large
+from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, declares_over, given_up, joined, too_large
 
 Serve = Callable[["DirectClient"], Awaitable[None]]
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -132,6 +132,7 @@ class DirectClient:
         self._protocol.tasks.discard(task)
         if self._protocol.running is self:
             self._protocol.running = None
+            self._protocol.let_go()
         if not task.cancelled() and task.exception() is not None:
             self._protocol.logger.error("a request handler failed", exc_info=task.exception())
         if not self.has_ended and not self.is_gone:
@@ -148,8 +149,7 @@ class DirectClient:
 
     async def body(self) -> bytes:
         """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` ends in TimedOut."""
-        declared = self.headers.get(b"content-length")
-        if declared is not None and len(declared) > 4 and int(declared) > self._max_body_bytes:
+        if declares_over(self.headers, self._max_body_bytes):
             raise self._too_large()
         if not self._is_complete:
             await self._rest_of_body()
@@ -226,15 +226,18 @@ class DirectClient:
 
     def _send(self, chunk: bytes) -> None:
         self.last_chunk = chunk
+        if self.method == "HEAD":
+            return  # whatever came after the head would be read as the next answer
         self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_http11 else chunk)
 
     async def end(self, chunk: bytes = b"") -> None:
         if self.is_gone:
             self.has_ended = True
             return
-        if self._is_http11:
-            chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunk), chunk) if chunk else b"0\r\n\r\n"
-        self._protocol.transport.write(chunk)
+        if self.method != "HEAD":
+            if self._is_http11:
+                chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunk), chunk) if chunk else b"0\r\n\r\n"
+            self._protocol.transport.write(chunk)
         self._finish()
 
     def close(self) -> None:
@@ -252,7 +255,8 @@ class DirectClient:
             lines.append(CLOSE)
         lines.append(b"\r\n")
         head = b"".join(lines)
-        if head.count(b"\n") != 3 - self.keep_alive + len(self._protocol.server_state.default_headers) + len(headers):
+        count = 3 - self.keep_alive + len(self._protocol.server_state.default_headers) + len(headers)
+        if head.count(b"\n") != count or head.count(b"\r") != count:
             raise ValueError("a header of the answer holds a line break")
         return head
 
@@ -278,6 +282,7 @@ class GatewayProtocol(LimitedProtocol):
         self.patience_s = root.patience_s
         self.url = b""
         self.running: DirectClient | None = None
+        self.is_lost = False
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -339,6 +344,13 @@ class GatewayProtocol(LimitedProtocol):
         if self.running is not None:
             self.running.lost()
         self.pipeline.clear()  # what was asked ahead and never begun
+        self.is_lost = True
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Once the connection is gone and nobody works for it: its last request and it hold each other, a cycle."""
+        if self.is_lost and self.running is None and isinstance(self.cycle, DirectClient):
+            self.cycle = None
 
 
 def _plain_target(url: bytes) -> tuple[str | None, bytes]:
