@@ -6,7 +6,7 @@ gets a watcher task, which cancels the handler. Requests that are answered soone
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from jackfield.core.errors import BodyTooLarge, TimedOut
@@ -18,6 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 """Of every streamed answer: no cache keeps it, and no nginx in front holds it back."""
 
+LENGTH_MAX_DIGITS = 19
 WATCH_AFTER_S = 0.05
 BODY_WITHIN_S = 60.0
 
@@ -92,6 +93,14 @@ class Client(Answers, Protocol):
         ...
 
 
+def declares_over(headers: Mapping[bytes, bytes], max_body_bytes: int) -> bool:
+    """Whether a request says itself that its body is over the limit."""
+    declared = headers.get(b"content-length", b"")
+    if len(declared) > LENGTH_MAX_DIGITS:
+        declared = declared.lstrip(b"0")  # there may be more of them than `int` reads
+    return len(declared) > LENGTH_MAX_DIGITS or (declared.isdigit() and int(declared) > max_body_bytes)
+
+
 def too_large(max_body_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"the request body is over the limit of {max_body_bytes} bytes (server.max_body_bytes)")
 
@@ -152,8 +161,7 @@ class AsgiClient:
 
     async def body(self) -> bytes:
         """The whole request body. Raises BodyTooLarge; a body that trickles past `BODY_WITHIN_S` ends in TimedOut."""
-        declared = self.headers.get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > self._max_body_bytes:
+        if declares_over(self.headers, self._max_body_bytes):
             raise self._too_large()
         message = await self._receive_body()
         body: bytes = message.get("body", b"")

@@ -40,7 +40,8 @@ class KeptResponses:
 
     def keep(self, key_name: str, id_: str, body: bytes, items: tuple[msgspec.Raw, ...]) -> bool:
         """False where one alone is over the bound."""
-        kept = KeptResponse(bytes(body), items, self._clock())
+        # An item as it was decoded holds on to the whole body that it was a part of.
+        kept = KeptResponse(bytes(body), tuple(item.copy() for item in items), self._clock())
         if kept.size_bytes > self.max_bytes:
             return False
         self.forget(key_name, id_)

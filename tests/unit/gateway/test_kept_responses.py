@@ -1,5 +1,7 @@
 """Responses that clients come back to: within bounds, forgotten in time, and each key's apart."""
 
+import sys
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,3 +97,15 @@ def test_the_sum_of_sizes_is_true_and_bounded(steps: list[tuple[str, str, int, i
         assert store.size_bytes <= store.max_bytes
     left = [store.get(key_name, str(number)) for key_name in "ab" for number in range(6)]
     assert store.size_bytes == sum(one.size_bytes for one in left if one is not None)
+
+
+def test_an_item_does_not_hold_on_to_the_body_that_it_came_in() -> None:
+    body = b'{"instructions":"' + b"x" * 1000 + b'","input":[{"role":"user","content":"hi"}]}'
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    (item,) = msgspec.json.decode(fields.pop("input"), type=list[msgspec.Raw])
+    store, _ = kept(5)
+    del fields
+    holders = sys.getrefcount(body)
+    assert store.keep("a", "resp_1", b"{}", (item,))
+    del item
+    assert sys.getrefcount(body) < holders

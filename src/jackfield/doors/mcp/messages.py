@@ -10,7 +10,7 @@ from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from jackfield.core.errors import BadRequest
-from jackfield.gateway.client import Receive, Scope, Send, too_large
+from jackfield.gateway.client import Receive, Scope, Send, declares_over, joined, too_large
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -34,8 +34,7 @@ async def serve_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send, 
 
 
 async def _whole(scope: Scope, receive: Receive, most: int) -> bytes | None:
-    declared = dict(scope["headers"]).get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > most:
+    if declares_over(joined(scope["headers"]), most):
         raise too_large(most)
     body = bytearray()
     while True:
