@@ -34,6 +34,7 @@ REPLIES: list[dict[str, Any]] = [
     {"match": "fill in final_result", "tool_calls": [{"name": "final_result", "arguments": CITY}]},
     {"match": "fill in City", "tool_calls": [{"name": "City", "arguments": CITY}]},
     {"match": "fill in final_answer", "tool_calls": [{"name": "final_answer", "arguments": {"answer": "pong"}}]},
+    {"match": "generate a concise title", "text": json.dumps({"title": "Counting"})},
     {"match": "as JSON", "text": json.dumps(CITY)},
     {"match": "count to 5", "text": "1, 2, 3, 4, 5"},
     {"match": "ping", "text": "pong"},
