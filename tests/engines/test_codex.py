@@ -16,6 +16,7 @@ from running_gateway import Gateway, running_gateway
 
 pytestmark = pytest.mark.engine
 WITHIN_S = 90
+CODEX_MODEL = "gpt-5.5"
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,11 @@ async def gateway(tmp_path: Path, roomy: EngineServer) -> AsyncIterator[Gateway]
         yield running
 
 
-async def codex(folder: Path, *options: str) -> list[dict[str, Any]]:
+async def codex(folder: Path, *options: str, model: str = "slot-0", sandbox: str = "read-only") -> list[dict[str, Any]]:
     """The events that it tells, one a line."""
     programs = assistant("codex")
     process = await asyncio.create_subprocess_exec(
-        str(programs / "codex"), "exec", "--json", "--ephemeral", "--skip-git-repo-check", "-s", "read-only", "-m", "slot-0",
+        str(programs / "codex"), "exec", "--json", "--ephemeral", "--skip-git-repo-check", "-s", sandbox, "-m", model,
         *options, "Say hello.",
         cwd=folder,
         env={**environ_for(folder, programs), "KEY": "none", "OPENAI_API_KEY": "none"},
@@ -94,3 +95,31 @@ async def test_codex_knows_its_function_in_a_namespace_again(tmp_path: Path) -> 
         told = fake.requests[-1].json["messages"][-1]["content"]
         assert "nobody" in told
         assert "unsupported" not in told
+
+
+PATCH = """*** Begin Patch
+*** Add File: made.txt
++fünf "5"
+*** End Patch
+"""
+
+
+class Patcher(FakeOpenAI):
+    """Calls the freeform tool by which Codex edits files, and is done when it has the result."""
+
+    def _continued(self, body: Mapping[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "tool":
+            return Answer("done")
+        return Answer("", tool_calls=(("apply_patch", json.dumps({"input": PATCH})),), finish_reason="tool_calls")
+
+
+@pytest.mark.behaviour("DOOR-42")
+async def test_codex_edits_a_file_by_a_patch_from_a_source_that_knows_functions_only(tmp_path: Path) -> None:
+    """It offers that tool to models that it knows by name."""
+    async with Patcher([CODEX_MODEL]) as fake, running_gateway(tmp_path) as running:
+        await running.plug(0, "openai-compat", base_url=fake.base_url, model=CODEX_MODEL)
+        options = as_provider(running.url)
+        events = await codex(tmp_path, *options, model=CODEX_MODEL, sandbox="danger-full-access")
+        assert events[-1]["type"] == "turn.completed", events
+        assert "Success" in fake.requests[-1].json["messages"][-1]["content"]
+        assert (tmp_path / "made.txt").read_text(encoding="utf-8") == 'fünf "5"\n', events

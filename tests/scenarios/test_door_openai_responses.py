@@ -2,13 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
+from openai.types.responses import ResponseCustomToolCall
 
+from jackfield.testing.answers import Answer
 from jackfield.testing.fake_openai import FakePlatform
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway, running_gateway
@@ -215,6 +217,59 @@ async def test_functions_in_a_namespace_are_called_where_namespaces_are_unknown(
         assert (called["function"]["name"], "namespace" in called) == ("mcp__sky__get_weather", False)
         await client.responses.create(model=PASSED, input="ping", tools=[sky])
         assert platform.requests[-1].json["tools"] == [sky]
+
+
+class Patcher(FakeOpenAI):
+    """Calls the one function that it is offered with a text, and repeats the result when it has it."""
+
+    def _continued(self, body: Mapping[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "tool":
+            return Answer(f"so: {body['messages'][-1]['content']}")
+        name = body["tools"][0]["function"]["name"]
+        return Answer("", tool_calls=((name, json.dumps({"input": PATCH_TEXT})),), finish_reason="tool_calls")
+
+
+PATCH_TEXT = '*** Begin Patch\n+print("ö")\n*** End Patch'
+PATCH: Any = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Edits files.",
+    "format": {"type": "grammar", "syntax": "lark", "definition": "start: begin"},
+}
+
+
+@pytest.mark.behaviour("DOOR-41")
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("in_namespace", [False, True], ids=["alone", "in a namespace"])
+async def test_a_freeform_tool_is_called_where_only_functions_are_known(
+    tmp_path: Path, streamed: bool, in_namespace: bool
+) -> None:
+    """As Codex offers its `apply_patch`."""
+    tool: Any = {"type": "namespace", "name": "files", "description": "Files.", "tools": [PATCH]} if in_namespace else PATCH
+    async with Patcher(["small"]) as chat, running_gateway(tmp_path) as gateway, gateway.openai() as client:
+        await gateway.plug(0, "openai-compat", base_url=chat.base_url, model="small")
+        asked: Any = {"model": "slot-0", "tools": [tool]}
+        if streamed:
+            async with client.responses.stream(input="Patch it.", **asked) as stream:
+                events: list[Any] = [event async for event in stream]
+                said = await stream.get_final_response()
+            text = "".join(event.delta for event in events if event.type == "response.custom_tool_call_input.delta")
+            (done,) = [event for event in events if event.type == "response.custom_tool_call_input.done"]
+            assert (text, done.input) == (PATCH_TEXT, PATCH_TEXT)
+        else:
+            said = await client.responses.create(input="Patch it.", **asked)
+        (call,) = said.output
+        assert isinstance(call, ResponseCustomToolCall)
+        assert (call.name, call.input, call.namespace) == ("apply_patch", PATCH_TEXT, "files" if in_namespace else None)
+        offered = chat.requests[-1].json["tools"][0]["function"]
+        assert "start: begin" in offered["description"]
+        result: Any = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
+        answer = await client.responses.create(input=[result], previous_response_id=said.id, **asked)
+        assert answer.output_text == "so: done"
+        told, heard = chat.requests[-1].json["messages"][-2:]
+        assert json.loads(told["tool_calls"][0]["function"]["arguments"]) == {"input": PATCH_TEXT}
+        assert told["tool_calls"][0]["function"]["name"] == offered["name"]
+        assert (heard["role"], heard["tool_call_id"]) == ("tool", call.call_id)
 
 
 async def test_a_broken_stream_ends_in_the_dialects_error_and_is_not_kept(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from jackfield.dialects.openai_responses_request import (
     decode_request,
     echo_of,
     encode_request,
+    read_request,
     refused_sampling,
 )
 from jackfield.dialects.openai_responses_stream import StreamDecoder
@@ -41,6 +42,7 @@ __all__ = [
     "failed_response",
     "is_empty",
     "parse_fields",
+    "read_request",
     "refused_sampling",
     "reply_error",
     "reply_usage",

@@ -31,7 +31,7 @@ from jackfield.dialects import sse
 from jackfield.dialects.json_events import around_text, framed
 from jackfield.dialects.json_value import Object
 from jackfield.dialects.openai_errors import error_object
-from jackfield.dialects.openai_responses_items import encode_call, encode_reasoning
+from jackfield.dialects.openai_responses_items import FREEFORM_CALL, encode_call, encode_reasoning
 from jackfield.dialects.openai_responses_reply import (
     ItemNames,
     content_part,
@@ -176,7 +176,7 @@ class StreamEncoder:
                 return self._item_started(event, item)
             case "tool_call":
                 call = encode_call(ToolCallPart(event.id, event.name, "", event.extra))
-                return self._item_started(event, {"id": self._names.next("fc"), "status": "in_progress", **call})
+                return self._item_started(event, {"id": self._names.next_call(call), "status": "in_progress", **call})
             case _:
                 assert_never(event.kind)
 
@@ -228,10 +228,7 @@ class StreamEncoder:
             case "reasoning":
                 return self._reasoning_ended(part)
             case "tool_call":
-                done = self._event(
-                    "response.function_call_arguments.done", name=part.started.name, arguments=part.text, **part.where
-                )
-                return done + self._item_done(part.output_index, {**part.item, "arguments": part.text, "status": "completed"})
+                return self._call_ended(part)
             case _:
                 assert_never(part.started.kind)
 
@@ -253,6 +250,15 @@ class StreamEncoder:
             done += self._event("response.reasoning_summary_part.done", summary_index=0, part=whole, **part.where)
         item = encode_reasoning(ReasoningPart(part.text, part.signature, extra={"id": part.item["id"]}))
         return done + self._item_done(part.output_index, item)
+
+    def _call_ended(self, part: _Open) -> bytes:
+        if part.item["type"] == FREEFORM_CALL:
+            field = "input"
+            done = self._event("response.custom_tool_call_input.done", input=part.text, **part.where)
+        else:
+            field, name = "arguments", part.started.name
+            done = self._event("response.function_call_arguments.done", name=name, arguments=part.text, **part.where)
+        return done + self._item_done(part.output_index, {**part.item, field: part.text, "status": "completed"})
 
     def _item_done(self, at: int, item: Object) -> bytes:
         self._output[at] = item
@@ -290,7 +296,8 @@ def _growth(part: _Open) -> tuple[bytes, bytes, bytes]:
         case "reasoning":
             kind, before = "response.reasoning_summary_text.delta", {"summary_index": 0}
         case "tool_call":
-            kind, before = "response.function_call_arguments.delta", {}
+            freeform = part.item["type"] == FREEFORM_CALL
+            kind, before = f"response.{'custom_tool_call_input' if freeform else 'function_call_arguments'}.delta", {}
         case _:
             assert_never(part.started.kind)
     after: Object = {"logprobs": []} if part.started.kind == "text" else {}

@@ -41,6 +41,7 @@ from jackfield.dialects.plain_turns import plain_turn
 
 OtherItem = tuple[int, Object]
 SUMMARY_BREAK = "\n\n"
+FREEFORM_CALL = "custom_tool_call"
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 _BOOKKEEPING = ("id", "status")
 """Where an item is stored and how far it got: facts of one server's store, of no use to another answer."""
@@ -324,7 +325,10 @@ def encode_reasoning(part: ReasoningPart, made_id: str | None = None) -> Object:
 
 
 def encode_call(part: ToolCallPart) -> Object:
-    item: Object = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+    """A call's item. One whose `extra` says so is that of a freeform tool, its arguments being the plain text."""
+    is_freeform = part.extra.get("type") == FREEFORM_CALL
+    kind, field = (FREEFORM_CALL, "input") if is_freeform else ("function_call", "arguments")
+    item: Object = {"type": kind, "call_id": part.id, "name": part.name, field: part.arguments}
     return with_extra(item, {name: value for name, value in part.extra.items() if name != "function"})
 
 

@@ -13,7 +13,7 @@ from jackfield.core.events import ChatReply, Event, PartStarted
 from jackfield.core.messages import Message, Part, ToolCallPart
 from jackfield.core.requests import ChatRequest, Tool, ToolChoice
 from jackfield.dialects.json_value import Object, read_array, required_text
-from jackfield.dialects.openai_responses_encoder import StreamEncoder
+from jackfield.dialects.openai_responses_freeform import Encodes
 from jackfield.dialects.openai_responses_request import BUILT_IN_TOOLS, read_function
 
 NAME_MAX = 64
@@ -72,7 +72,7 @@ def restored(reply: ChatReply, names: Mapping[str, tuple[str, str]]) -> ChatRepl
 class RenamingEncoder:
     """As `encoder`, with calls under the names that the client gave them."""
 
-    def __init__(self, encoder: StreamEncoder, names: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, encoder: Encodes, names: Mapping[str, tuple[str, str]]) -> None:
         self._encoder = encoder
         self._names = names
         self.restarted = encoder.restarted

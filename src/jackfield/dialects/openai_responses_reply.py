@@ -16,7 +16,7 @@ from jackfield.core.messages import Message, Part, ReasoningPart, RefusalPart, T
 from jackfield.dialects.json_value import Object, present, rest
 from jackfield.dialects.openai_chat_usage import read_count
 from jackfield.dialects.openai_errors import decode_error, in_band_error
-from jackfield.dialects.openai_responses_items import encode_call, encode_reasoning, read_reasoning
+from jackfield.dialects.openai_responses_items import FREEFORM_CALL, encode_call, encode_reasoning, read_reasoning
 from jackfield.dialects.openai_responses_usage import encode_usage, read_usage
 
 OUTPUT_ITEMS = "output_items"
@@ -278,6 +278,9 @@ class ItemNames:
         self._count += 1
         return f"{prefix}_{self._stem}_{self._count - 1}"
 
+    def next_call(self, item: Object) -> str:
+        return self.next("ctc" if item["type"] == FREEFORM_CALL else "fc")
+
 
 def encode_output(message: Message, response_id: str, logprobs: Sequence[Any] = ()) -> list[Object]:
     """The output items: neighbouring texts and refusals are one message; kept items go back to their places."""
@@ -301,7 +304,8 @@ def encode_output(message: Message, response_id: str, logprobs: Sequence[Any] = 
             case ReasoningPart():
                 items.append(encode_reasoning(part, names.next("rs")))
             case ToolCallPart():
-                items.append({"id": names.next("fc"), "status": "completed", **encode_call(part)})
+                call = encode_call(part)
+                items.append({"id": names.next_call(call), "status": "completed", **call})
         spoken = None
     return items + [item for _, item in left]
 

@@ -74,7 +74,11 @@ def decode_request(fields: Mapping[str, msgspec.Raw]) -> ChatRequest:
     Stored state (`previous_response_id`, `conversation`) is carried as a field and never looked up here. Raises BadRequest, or
     NotSupported for what only a pass-through can carry (`background`), with `param` as OpenAI writes it: input[0].content.
     """
-    values = said_fields(fields)
+    return read_request(said_fields(fields))
+
+
+def read_request(values: Object) -> ChatRequest:
+    """As `decode_request`, of values that are read already. They are not kept and may be changed."""
     if "input" not in values:
         raise missing("input")
     if read_flag(values.pop("background", None), "background"):

@@ -14,8 +14,10 @@ from jackfield.core.events import ChatReply
 from jackfield.core.profiles import CapabilityRequirement
 from jackfield.core.requests import ChatRequest
 from jackfield.core.usage import Usage
-from jackfield.dialects import openai_responses
+from jackfield.dialects import openai_responses, openai_responses_freeform
+from jackfield.dialects.openai_responses_freeform import Freeform, FreeformEncoder, as_functions
 from jackfield.dialects.openai_responses_namespaces import Names, RenamingEncoder, flattened, restored
+from jackfield.dialects.plain_turns import said_fields
 from jackfield.gateway.dialect import DoorDialect, Encoder, Relay
 
 ID_PREFIX = "resp_"
@@ -41,6 +43,7 @@ class OpenAIResponses:
     def __init__(self, echo: Mapping[str, Any] | None = None) -> None:
         self._echo = echo or {}
         self._names: Names = {}
+        self._freeform: Freeform = set()
 
     def needs(self, fields: Mapping[str, msgspec.Raw]) -> CapabilityRequirement:
         return CapabilityRequirement(
@@ -60,8 +63,9 @@ class OpenAIResponses:
     def decode_request(self, fields: Mapping[str, msgspec.Raw], model: str | None) -> ChatRequest:
         """For a source that speaks another dialect. Raises NotSupported for what only OpenAI's own store or tools could do."""
         _refuse_state(fields)
-        request = openai_responses.decode_request({name: raw for name, raw in fields.items() if name not in _OURS})
-        request, self._names = flattened(request)
+        said = said_fields({name: raw for name, raw in fields.items() if name not in _OURS})
+        values, self._freeform = as_functions(said)
+        request, self._names = flattened(openai_responses.read_request(values))
         _refuse_tools(request)
         return msgspec.structs.replace(request, model=model)
 
@@ -70,7 +74,7 @@ class OpenAIResponses:
 
     def encode_reply(self, reply: ChatReply, request_id: str, created: int) -> bytes:
         id_ = own_id(reply.id, request_id)
-        named = restored(reply, self._names)
+        named = openai_responses_freeform.restored(restored(reply, self._names), self._freeform)
         return openai_responses.encode_reply(named, id=id_, created=reply.created or created, echo=self._echo)
 
     def encode_error(self, error: JackfieldError) -> bytes:
@@ -88,7 +92,9 @@ class OpenAIResponses:
 
     def encoder(self, request_id: str, created: int, model: str, show_usage: bool) -> Encoder:
         id_ = own_id(request_id, request_id)
-        made = openai_responses.StreamEncoder(id=id_, created=created, model=model, echo=self._echo)
+        made: Encoder = openai_responses.StreamEncoder(id=id_, created=created, model=model, echo=self._echo)
+        if self._freeform:
+            made = FreeformEncoder(made, self._freeform)
         return RenamingEncoder(made, self._names) if self._names else made
 
     def stream_error(self, error: JackfieldError) -> bytes:
