@@ -23,7 +23,7 @@ from jackfield.app.loading import Loading, stock_of
 from jackfield.app.mounts import CONTROL, MCP, ASGIApp, Mount
 from jackfield.app.openapi.document import OpenAPIDocument
 from jackfield.app.provider_blocks import ProviderBlocks
-from jackfield.app.settings import Loaded, Settings, as_plain
+from jackfield.app.settings import Loaded, ServerSettings, Settings, as_plain
 from jackfield.app.settings_providers import installed, ports_left_alone
 from jackfield.app.status import Status
 from jackfield.app.tracing import traces_of
@@ -83,6 +83,8 @@ DATABASE = "jackfield.db"
 TAKE_IN_EVERY_S = 30.0
 MAIN_KEY = "main"
 """What limits and reports call the key of server.api_key."""
+NO_KEY = ""
+"""What they call whoever asks where no key is asked for."""
 
 
 @dataclass
@@ -119,7 +121,7 @@ class House:
     async def furnish(self, *, demo: bool = False) -> None:
         """Plugs what the settings name, what runs on this machine, or the demo."""
         await furnish(self, demo=demo)
-        self.batches.start()
+        self.batches.start(_key_references(self.settings.server) or (NO_KEY,))
 
     async def take_over(self, loaded: Loaded) -> None:
         """Makes an edit of the settings effective, as far as it can be without a restart."""
@@ -335,11 +337,15 @@ def _key_aliases(registrar: Registrar) -> Mapping[str, tuple[str, ...]]:
     return {card.key_env[0]: card.key_env[1:] for card in registrar.cards() if len(card.key_env) > 1}
 
 
+def _key_references(server: ServerSettings) -> Mapping[str, str]:
+    """The gateway's keys by name, as references; none where no key is asked for."""
+    return {**({MAIN_KEY: server.api_key} if server.api_key else {}), **server.api_keys}
+
+
 def _root(house: House) -> Root:
     settings = house.settings
     server = settings.server
-    references = {**({MAIN_KEY: server.api_key} if server.api_key else {}), **server.api_keys}
-    keys = {name: house.secrets.resolve(reference) for name, reference in references.items()}
+    keys = {name: house.secrets.resolve(reference) for name, reference in _key_references(server).items()}
     status = Status(lambda: house.is_ready, lambda: status_facts(house), house.metrics)
     stock = stock_of(house)
     admission = Admission(keys, (server.host,), check_hosts=not server.expose, origins=server.cors_origins)

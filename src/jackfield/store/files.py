@@ -7,6 +7,7 @@ ours or it is nobody's: no path is ever made of anything else.
 import os
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class FileShelf:
         self._folder = folder
         self.bounds = bounds
         self._now = now
+        self._taking_in = threading.Lock()
         for left in folder.glob(f"file-*{_UNFINISHED}"):  # by a crash, half written
             left.unlink(missing_ok=True)
 
@@ -71,16 +73,21 @@ class FileShelf:
                 f"the file has {len(content)} bytes, and {bounds.max_file_bytes} are the most (files.max_file_bytes): split it",
                 param="file",
             )
-        self.sweep()
+        with self._taking_in:  # who come at the same time must not all find the last place free
+            self.sweep()
+            self._check_room(len(content))
+            return self.put(new_file_id(), key_name, filename, purpose, (content,), ttl_s)
+
+    def _check_room(self, more_bytes: int) -> None:
+        bounds = self.bounds
         count, size_bytes = self._database.query("SELECT count(*), coalesce(sum(size_bytes), 0) FROM files")[0]
-        if count >= bounds.max_count or size_bytes + len(content) > bounds.max_bytes:
+        if count >= bounds.max_count or size_bytes + more_bytes > bounds.max_bytes:
             raise BadRequest(
                 f"there is no room for this file: {count} files with {size_bytes} bytes are kept, and {bounds.max_count} with "
                 f"{bounds.max_bytes} are the most (files.max_count, files.max_bytes): delete some",
                 code="files_full",
                 param="file",
             )
-        return self.put(new_file_id(), key_name, filename, purpose, (content,), ttl_s)
 
     def put(
         self,

@@ -1,6 +1,8 @@
 """Files that clients left: whose they are, how many fit, and that no name leads out of their folder."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,18 @@ def test_batches_are_kept_by_key_and_the_open_ones_known(database: Database) -> 
     done = batch_of("file-1", status="failed")
     records.save(done)
     assert (records.of_key("a"), records.open_ones()) == ([done], [])
+
+
+def test_those_that_come_at_the_same_time_do_not_share_the_last_place(shelf: FileShelf) -> None:
+    together = threading.Barrier(8)
+
+    def leave(number: int) -> bool:
+        together.wait(10)
+        try:
+            shelf.take_in(f"key {number}", "in.jsonl", "batch", b"abc")
+        except BadRequest:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(leave, range(8))) == BOUNDS.max_count

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jackfield.store.files import FileShelf
 logger = logging.getLogger("jackfield.gateway")
 AT_WORK_MAX = 4
 INPUT = "batch"
+KEY_GONE = BatchProblem("key_removed", "the key that asked for this batch is no longer one of this gateway's")
 
 
 class BatchBounds(msgspec.Struct, frozen=True):
@@ -70,6 +71,7 @@ class BatchEngine:
         self._gate = LineGate(bounds.concurrency, under_way)
         self._now = now
         self._asking: Asking | None = None
+        self._coming = 0
         self._waiting: list[BatchRun] = []
         self._at_work: dict[str, BatchRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,9 +86,12 @@ class BatchEngine:
         bounds = self._bounds
         self._asking = Asking(handlers, encode_error, self._gate, retries=bounds.retries, patience_s=bounds.patience_s)
 
-    def start(self) -> None:
-        """Goes on with what was not over when an earlier process ended. Call it once the sources are plugged."""
-        self._own(self._resume())
+    def start(self, key_names: Collection[str]) -> None:
+        """Goes on with what was not over when an earlier process ended. Call it once the sources are plugged.
+
+        `key_names` are those of the gateway's keys now: a key that was taken away spends nothing more.
+        """
+        self._own(self._resume(key_names))
 
     async def create(self, key_name: str, order: BatchOrder) -> StoredBatch:
         """Raises BadRequest naming the field, and RateLimited where too many are not over yet."""
@@ -97,7 +102,7 @@ class BatchEngine:
             )
         if stored.purpose != INPUT:
             raise BadRequest(f"{stored.id} has the purpose {stored.purpose}, not {INPUT}", param="input_file_id")
-        if len(self._waiting) + len(self._at_work) >= self._bounds.max_unfinished:
+        if self._coming + len(self._waiting) + len(self._at_work) >= self._bounds.max_unfinished:
             raise RateLimited(
                 f"{self._bounds.max_unfinished} batches are not over yet (batches.max_unfinished): wait for one, or cancel it",
                 code="too_many_batches",
@@ -114,6 +119,7 @@ class BatchEngine:
             metadata=order.metadata,
             output_ttl_s=order.output_ttl_s,
         )
+        self._coming += 1  # at once: others may ask before this one is on the disk
         await asyncio.shield(self._own(self._add(batch)))
         return batch
 
@@ -147,10 +153,14 @@ class BatchEngine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _resume(self) -> None:
+    async def _resume(self, key_names: Collection[str]) -> None:
         try:
             await asyncio.to_thread(self.shelf.sweep)
-            left = await asyncio.to_thread(self._records.open_ones)
+            found = await asyncio.to_thread(self._records.open_ones)
+            left = [batch for batch in found if batch.key_name in key_names]
+            for batch in found:
+                if batch.key_name not in key_names:
+                    await self._run_for(batch).fail(KEY_GONE)
         except JackfieldError as error:
             logger.error("unfinished batches are left alone: %s", redact(str(error)))
             return
@@ -166,7 +176,10 @@ class BatchEngine:
                 answers.unlink(missing_ok=True)
 
     async def _add(self, batch: StoredBatch) -> None:
-        await asyncio.to_thread(self._records.save, batch)
+        try:
+            await asyncio.to_thread(self._records.save, batch)
+        finally:
+            self._coming -= 1
         self._waiting.append(self._run_for(batch))
         self._begin_more()
 

@@ -40,10 +40,10 @@ class House:
         engine.answer_by({URL: self._answer}, encode_error)
         return engine
 
-    async def restart(self) -> None:
+    async def restart(self, *key_names: str) -> None:
         await self.engine.aclose()
         self.engine = self.make()
-        self.engine.start()
+        self.engine.start(key_names or ("",))
 
     async def begin(self, *names: str, key_name: str = "", window_s: int = 3600) -> StoredBatch:
         lines = [{"custom_id": name, "method": "POST", "url": URL, "body": {"model": "m", "name": name}} for name in names]
@@ -170,3 +170,30 @@ async def test_a_file_that_is_gone_fails_its_batch(house: House) -> None:
     await house.restart()
     done = await house.over(batch)
     assert (done.status, [problem.code for problem in done.problems]) == ("failed", ["file_not_found"])
+
+
+async def test_a_key_that_was_taken_away_asks_nothing_more_after_a_restart(house: House) -> None:
+    house.may_answer.clear()
+    stays, goes = await house.begin("a", key_name="stays"), await house.begin("b", key_name="goes")
+    await house.until_asked(2)
+    await house.engine.aclose()
+    house.asked.clear()
+    house.may_answer.set()
+    await house.restart("stays")
+    over = await house.over(goes)
+    assert (over.status, [problem.code for problem in over.problems]) == ("failed", ["key_removed"])
+    assert (await house.over(stays)).status == "completed"
+    assert house.asked == ["a"]
+
+
+async def test_those_that_come_at_the_same_time_are_counted_too(house: House) -> None:
+    house.may_answer.clear()
+    content = b'{"custom_id":"a","method":"POST","url":"/v1/x","body":{"model":"m","name":"a"}}\n'
+    files = [house.engine.shelf.take_in("", "in.jsonl", "batch", content) for _ in range(BOUNDS.max_unfinished + 4)]
+    orders = [house.engine.create("", BatchOrder(URL, file.id, "24h", 60)) for file in files]
+    told = await asyncio.gather(*orders, return_exceptions=True)
+    assert [type(each) for each in told].count(RateLimited) == 4
+    house.may_answer.set()
+    for batch in told:
+        if isinstance(batch, StoredBatch):
+            await house.over(batch)
