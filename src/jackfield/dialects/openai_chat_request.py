@@ -348,7 +348,8 @@ def _extra_fields(request: ChatRequest, quirks: ChatQuirks, warnings: list[str])
         elif name not in request.restated:
             warnings.append(_unknown_warning(name))
     if request.stream and quirks.stream_usage:
-        fields["stream_options"] = {**(request.extra.get("stream_options") or {}), "include_usage": True}
+        given = read_object(request.extra.get("stream_options") or {}, "stream_options")
+        fields["stream_options"] = {**given, "include_usage": True}
     return fields
 
 

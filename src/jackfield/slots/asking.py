@@ -16,6 +16,9 @@ from jackfield.dialects.openai_chat import decode_request
 
 _OWN = ("model", "messages", "images", "tools", "tool_choice", "user", "timeout", "timeout_s", "strict")
 
+TIMEOUT_MAX_S = 1e9
+"""As good as no limit."""
+
 
 class Asked(msgspec.Struct, frozen=True):
     """`format` is text, json or embedding; `unknown` names go to the provider as they are, with a warning."""
@@ -68,6 +71,8 @@ def _messages(prompt: str, system_prompt: str | None, own: Mapping[str, Any]) ->
     images = own.get("images") or ()
     if not images:
         return opening
+    if not isinstance(images, list | tuple):
+        raise BadRequest(f"images must be a list, got {type(images).__name__}", param="images")
     parts: tuple[Part, ...] = (TextPart(prompt), *(_image(image) for image in images))
     return (*opening[:-1], Message("user", parts))
 
@@ -75,7 +80,7 @@ def _messages(prompt: str, system_prompt: str | None, own: Mapping[str, Any]) ->
 def messages_of(messages: Sequence[Any], system_prompt: str | None = None) -> tuple[Message, ...]:
     """Messages given as core values or as OpenAI's objects. Raises BadRequest."""
     opening = format_messages("", system_prompt)[:-1]
-    if messages and all(isinstance(message, Message) for message in messages):
+    if messages and _are_all(messages, Message):
         return (*opening, *messages)
     return (*opening, *decode_request({"messages": _raw(messages, "messages")}).messages)
 
@@ -93,7 +98,11 @@ def _image(image: Any) -> ImagePart:
 
 def _tools(own: Mapping[str, Any]) -> tuple[Tool, ...]:
     tools = own.get("tools") or ()
-    return tuple(tools) if all(isinstance(tool, Tool) for tool in tools) else _wire(own).tools
+    return tuple(tools) if _are_all(tools, Tool) else _wire(own).tools
+
+
+def _are_all(values: Any, kind: type) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _wire(own: Mapping[str, Any]) -> ChatRequest:
@@ -103,7 +112,7 @@ def _wire(own: Mapping[str, Any]) -> ChatRequest:
     fields = {"messages": _raw([{"role": "user", "content": ""}], "messages")}
     for name in ("tools", "tool_choice"):
         value = own.get(name)
-        if value is not None and not (name == "tools" and all(isinstance(tool, Tool) for tool in value)):
+        if value is not None and not (name == "tools" and _are_all(value, Tool)):
             fields[name] = _raw(value, name)
     return decode_request(fields)
 
@@ -128,4 +137,4 @@ def _timeout(own: Mapping[str, Any]) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise BadRequest(f"timeout must be seconds above 0, got {value!r}", param="timeout")
-    return float(value)
+    return float(min(value, TIMEOUT_MAX_S))

@@ -260,7 +260,7 @@ def read(text: str | bytes) -> Asked:
     except msgspec.ValidationError as error:
         raise _refusal(text, str(error)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise NotAMessage(f"the message is not valid JSON: {error}", code="invalid_json") from None
+        raise _no_json(error) from None
 
 
 def write(message: Told) -> bytes:
@@ -275,11 +275,17 @@ def inference_error(request_id: RequestId, error: JackfieldError) -> InferenceEr
     return InferenceError(request_id, str(error), error.code, error.status, error.param, error.retry_after_s)
 
 
+def _no_json(error: Exception) -> NotAMessage:
+    return NotAMessage(f"the message is not valid JSON: {error}", code="invalid_json")
+
+
 def _refusal(text: str | bytes, why: str) -> NotAMessage:
     try:
         head = _head(text)
     except msgspec.ValidationError:
         return NotAMessage('a message must be a JSON object such as {"type": "ping"}', code="not_an_object")
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # behind the wrong field, where nobody had read yet
+        return _no_json(error)
     if head.type not in KINDS:
         return _unknown_kind(head.type)
     where = why.rpartition(" - at `$.")[2].rstrip("`") if " - at `$." in why else None
@@ -287,7 +293,7 @@ def _refusal(text: str | bytes, why: str) -> NotAMessage:
 
 
 def _about(text: str | bytes, refusal: NotAMessage) -> NotAMessage:
-    with suppress(msgspec.ValidationError):
+    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
         head = _head(text)
         refusal.about = head.request_id if _is_id(head.request_id) else None
     return refusal

@@ -66,6 +66,15 @@ def test_any_bytes_are_a_message_or_refused(data: bytes | str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ['{"type": 1} and more', '{"type": "ping", "id": [], "x": "\\ud800"}', '{"type": "ping", "id": []']
+)
+def test_what_is_no_json_behind_a_wrong_field_is_told_as_such(text: str) -> None:
+    refusal = refusal_of(text)
+    assert refusal is not None
+    assert refusal.code == "invalid_json"
+
+
+@pytest.mark.parametrize(
     ("text", "param", "about"),
     [
         ('{"type": "inference", "request_id": "a", "stream": "yes"}', "stream", "a"),
