@@ -192,14 +192,18 @@ class Session:
         )
 
     async def _infer(self, request_id: RequestId, asked: Inference) -> None:
+        try:
+            await self._answer(request_id, asked)
+        except asyncio.CancelledError:  # also while an error waits to be told
+            if self._ends(request_id):
+                self._put(InferenceCancelled(request_id))
+
+    async def _answer(self, request_id: RequestId, asked: Inference) -> None:
         answer = Answer(request_id, self._say, self._who.headers, self._who.key_name)
         try:
             await self._services.inferences.run(asked, answer)
         except JackfieldError as error:
             await self._say(inference_error(request_id, error))
-        except asyncio.CancelledError:
-            if self._ends(request_id):
-                self._put(InferenceCancelled(request_id))
         except Exception as error:  # noqa: BLE001 - the outermost handler of a request
             _log.error("a request over WebSocket failed: %s", redact(repr(error)), exc_info=True)
             await self._say(inference_error(request_id, JackfieldError(FAULT)))
