@@ -112,6 +112,8 @@ def judge():
             reply = asked("/api/chat/completions", chat(connection, "ping", stream=False))
             expect((reply["choices"][0]["message"]["content"], reply["choices"][0]["finish_reason"]), ("pong", "stop"))
             assert reply["usage"]["total_tokens"] > 0
+            if IS_REAL and connection == "ollama":
+                assert reply["usage"]["response_token/s"] > 0
 
         @check(f"{connection}: stream")
         def stream(connection=connection):

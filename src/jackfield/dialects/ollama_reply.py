@@ -22,7 +22,7 @@ from jackfield.dialects.ollama_errors import in_band_error, unreadable_call
 from jackfield.dialects.ollama_events import AnswerReader
 from jackfield.dialects.ollama_request import Form
 from jackfield.dialects.ollama_turns import readable_arguments
-from jackfield.dialects.ollama_usage import encode_usage, read_usage
+from jackfield.dialects.ollama_usage import encode_durations, encode_usage, read_usage
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -127,7 +127,10 @@ def answer_end(reason: FinishReason, raw: str | None, usage: Usage | None, extra
     """The fields that say that an answer is whole, why, and what it took; `extra` may hold durations."""
     word = raw if reason == "other" and raw else _WORDS[reason]
     end: Object = {"done": True, "done_reason": word, **encode_usage(usage)}
-    return with_extra(end, {name: value for name, value in extra.items() if name not in _NOT_OURS}) if extra else end
+    if not extra:
+        return end
+    kept = {name: value for name, value in extra.items() if name not in _NOT_OURS}
+    return with_extra(with_extra(end, kept), encode_durations(extra))
 
 
 @lru_cache(maxsize=64)

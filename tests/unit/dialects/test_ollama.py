@@ -214,6 +214,26 @@ def test_what_a_stream_says_beside_text() -> None:
     assert msgspec.json.decode(encoder.encode(Finished("other", "load")))["done_reason"] == "load"
 
 
+def test_times_of_llama_cpp_are_told_in_ollamas_words() -> None:
+    timings = {"prompt_n": 11, "prompt_ms": 0.677, "predicted_n": 10, "predicted_ms": 820}
+    wanted = {"total_duration": 820_677_000, "prompt_eval_duration": 677_000, "eval_duration": 820_000_000}
+    encoder = ollama.StreamEncoder(id="", created=0, model="m")
+    end = msgspec.json.decode(encoder.encode(Finished("stop", extra={"timings": timings})))
+    assert {name: end[name] for name in (*wanted, "timings")} == {**wanted, "timings": timings}
+    reply = ChatReply(text_message("assistant", "hi"), "m", "stop", extra={"timings": timings, "eval_duration": 5})
+    whole = msgspec.json.decode(ollama.encode_reply(reply, id="", created=0))
+    assert {name: whole[name] for name in wanted} == {**wanted, "eval_duration": 5}
+
+
+@pytest.mark.parametrize(
+    "timings", [None, 5, {}, {"prompt_ms": 1}, {"prompt_ms": -1, "predicted_ms": 1}, {"prompt_ms": True, "predicted_ms": "1"}]
+)
+def test_times_that_are_none_are_not_told(timings: Any) -> None:
+    encoder = ollama.StreamEncoder(id="", created=0, model="m")
+    end = msgspec.json.decode(encoder.encode(Finished("stop", extra={"timings": timings})))
+    assert not [name for name in end if name.endswith("_duration")]
+
+
 def test_a_sign_of_life_is_a_line_that_says_nothing() -> None:
     for form in ("chat", "generate"):
         relay, decoder = ollama.StreamRelay(), ollama.StreamDecoder(model="m")

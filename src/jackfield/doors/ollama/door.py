@@ -10,6 +10,8 @@ from jackfield.gateway.door import Door, Handler
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 API_VERSION = "0.33.0"
 """Of Ollama, whose API this is: clients refuse versions that are older than what they use."""
+BASES = ("/api", "/v1")
+"""What may stand before a path: Ollama's cloud ends its base URL in /api, other APIs end theirs in /v1."""
 
 
 class OllamaDoor:
@@ -31,9 +33,12 @@ class OllamaDoor:
         self._served = ", ".join(f"{' '.join(methods)} {path}" for path, methods in self.routes.items())
 
     def find(self, path: str) -> dict[str, Handler] | None:
-        """The methods of a path that is not in `routes`, or None. A base URL that ends in /api is Ollama's cloud's way."""
+        """The methods of a path that is not in `routes`, or None. A base URL may end in /api, or as for others in /v1."""
         path = path.rstrip("/")
-        return self.routes.get(path) or (self.routes.get(path[4:]) if path.startswith("/api/api/") else None)
+        for base in BASES:
+            if path.startswith(f"{base}/api/"):
+                return self.routes.get(path.removeprefix(base))
+        return self.routes.get(path)
 
     def claims(self, client: Client) -> bool:
         """Ollama's own clients say who they are: ollama-python, ollama-js, and the program itself."""

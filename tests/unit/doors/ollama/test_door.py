@@ -45,12 +45,25 @@ METHODS = {
 def test_each_spelling_of_a_path_leads_to_the_same_route(path: str, method: str) -> None:
     methods = DOOR.routes[path]
     assert list(methods) == [method]
-    for written in (f"{path}/", f"/api{path}", f"/api{path}/"):
+    for written in (f"{path}/", f"/api{path}", f"/api{path}/", f"/v1{path}", f"/v1{path}/"):
         assert DOOR.find(written) is methods
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/api/api", "/api/api/api/chat", "/api/copy", "/api/create", "/api/push", "//", "/v1/chat"]
+    "path",
+    [
+        "/api",
+        "/api/",
+        "/api/api",
+        "/api/api/api/chat",
+        "/api/copy",
+        "/api/create",
+        "/api/push",
+        "//",
+        "/v1/chat",
+        "/v1/api",
+        "/v1/v1/api/chat",
+    ],
 )
 def test_other_paths_are_nobodys(path: str) -> None:
     assert DOOR.find(path) is None
