@@ -11,7 +11,8 @@ MAX_CHARS = 1024 * 1024
 MAX_DEPTH = 64
 _FENCE = re.compile(r"```(?:json|JSON)?\s*\n(.*?)(?:```|\Z)", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)('?)", re.DOTALL)
+"""Both match without an end too: what is open to the end of a text is looked through once, not from each quote in it anew."""
 _WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null", "NaN": "null"}
 _WORD = re.compile(r"\b(?:True|False|None|undefined|NaN)\b")
 _KEY = re.compile(r"([{,]\s*)([A-Za-z_][A-Za-z0-9_-]*)(\s*:)")
@@ -83,7 +84,7 @@ def _outside(text: str) -> str:
 def _single_to_double(text: str) -> str:
     if '"' in text:
         return text
-    return _SINGLE.sub(lambda match: json.dumps(match[1].replace("\\'", "'")), text)
+    return _SINGLE.sub(lambda match: json.dumps(match[1].replace("\\'", "'")) if match[2] else match[0], text)
 
 
 def _closed(text: str) -> str | None:

@@ -25,6 +25,22 @@ from jackfield.dialects.json_repair import json_in
 from jackfield.dialects.json_value import Object, with_extra
 
 _ANSWER_EXTRAS = ("content_parts", "images", "refusal", "audio", "annotations")
+REPAIRED_MAX_CHARS = 64 * 1024
+"""Of all arguments in one request: to repair takes a thousand times longer than to read, and it is the client who says how
+much there is to repair."""
+
+
+class _Repairs:
+    """Reads the arguments of a request's calls, and repairs them as far as there is room for it."""
+
+    def __init__(self) -> None:
+        self._left_chars = REPAIRED_MAX_CHARS
+
+    def read(self, text: str) -> Object | None:
+        if (arguments := arguments_object(text)) is not None or len(text) > self._left_chars:
+            return arguments
+        self._left_chars -= len(text)
+        return _repaired(text)
 
 
 def encode_messages(messages: Sequence[Message], warnings: list[str]) -> list[Object]:
@@ -33,13 +49,15 @@ def encode_messages(messages: Sequence[Message], warnings: list[str]) -> list[Ob
     Raises NotSupported for what cannot be sent, BadRequest for a request that says nothing.
     """
     names: dict[str, str] = {}
-    items = [item for index, message in enumerate(messages) for item in _turn(message, f"messages[{index}]", names, warnings)]
+    repairs = _Repairs()
+    turns = (_turn(message, f"messages[{index}]", names, warnings, repairs) for index, message in enumerate(messages))
+    items = [item for turn in turns for item in turn]
     if not items:
         raise BadRequest("messages must hold at least one message", param="messages")
     return items
 
 
-def _turn(message: Message, at: str, names: dict[str, str], warnings: list[str]) -> list[Object]:
+def _turn(message: Message, at: str, names: dict[str, str], warnings: list[str], repairs: _Repairs) -> list[Object]:
     if message.name is not None:
         warnings.append(f"{at}.name: left out, messages of this dialect have no names")
     _note_lost(message.extra, _ANSWER_EXTRAS, at, warnings)
@@ -47,7 +65,7 @@ def _turn(message: Message, at: str, names: dict[str, str], warnings: list[str])
     others = [part for part in message.parts if not isinstance(part, ToolResultPart)]
     if message.role == "assistant":
         names.update((call.id, call.name) for call in message.tool_calls)
-        return [*items, _answer(others, at, warnings)]
+        return [*items, _answer(others, at, warnings, repairs)]
     if message.role == "tool" and others:
         raise BadRequest(f"{at} is a tool message: it must hold tool results only", param=at)
     if others or not items:
@@ -56,9 +74,9 @@ def _turn(message: Message, at: str, names: dict[str, str], warnings: list[str])
     return items
 
 
-def _answer(parts: Sequence[Part], at: str, warnings: list[str]) -> Object:
+def _answer(parts: Sequence[Part], at: str, warnings: list[str], repairs: _Repairs) -> Object:
     thoughts = [part.text for part in parts if isinstance(part, ReasoningPart) and not part.redacted]
-    calls = [_call(part, at, warnings) for part in parts if isinstance(part, ToolCallPart)]
+    calls = [_call(part, at, warnings, repairs) for part in parts if isinstance(part, ToolCallPart)]
     said = [part for part in parts if not isinstance(part, ReasoningPart | ToolCallPart | AudioPart)]
     if any(isinstance(part, AudioPart) for part in parts):
         warnings.append(f"{at}: the sound of an earlier answer is left out, this dialect has no place for it")
@@ -98,8 +116,8 @@ def _image(part: ImagePart, at: str, warnings: list[str]) -> str:
     return part.data
 
 
-def _call(part: ToolCallPart, at: str, warnings: list[str]) -> Object:
-    arguments = readable_arguments(part.arguments)
+def _call(part: ToolCallPart, at: str, warnings: list[str], repairs: _Repairs) -> Object:
+    arguments = repairs.read(part.arguments)
     if arguments is None:
         warnings.append(f"{at}: the arguments of {part.name} are no JSON object, so they are carried as text")
         arguments = {"arguments": part.arguments}
@@ -109,9 +127,12 @@ def _call(part: ToolCallPart, at: str, warnings: list[str]) -> Object:
 def readable_arguments(text: str) -> Object | None:
     """The JSON object that a call's arguments are, slight faults repaired; None where there is none to be had."""
     arguments = arguments_object(text)
-    if arguments is None and (repaired := json_in(text)) is not None:
-        return arguments_object(repaired)
-    return arguments
+    return _repaired(text) if arguments is None else arguments
+
+
+def _repaired(text: str) -> Object | None:
+    repaired = json_in(text)
+    return None if repaired is None else arguments_object(repaired)
 
 
 def _result(part: ToolResultPart, at: str, names: dict[str, str], warnings: list[str]) -> Object:
