@@ -205,6 +205,25 @@ class Speaks(Protocol):
     async def speak(self, request: SpeakRequest) -> SpeakReply: ...
 
 
+class SpeechStream(Protocol):
+    """Sound while it is made: the first of it has come. After the empty chunk it is finished; `aclose` before that cuts it."""
+
+    media_type: str
+
+    async def chunk(self) -> bytes:
+        """What has come, as soon as anything has; b"" at the end. Raises Upstream errors."""
+        ...
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        ...
+
+
+@runtime_checkable
+class StreamsSpeech(Protocol):
+    async def stream_speech(self, request: SpeakRequest) -> SpeechStream: ...
+
+
 @runtime_checkable
 class CountsTokens(Protocol):
     async def count_tokens(self, request: ChatRequest) -> int: ...

@@ -15,6 +15,7 @@ from jackfield.dialects.json_value import field_value, missing, read_optional_te
 SPEAK_PATH, TRANSCRIBE_PATH = "audio/speech", "audio/transcriptions"
 JSON_FORMATS = ("json", "verbose_json", "diarized_json")
 PLAIN_FORMATS = ("text", "srt", "vtt")
+EVENTS_TYPE = b"text/event-stream; charset=utf-8"
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 """Sources tell no tokens of speech, and clients read the field."""
 _SPEAK_KNOWN = frozenset({"model", "input", "voice", "response_format", "provider", "stream_format"})
@@ -92,9 +93,21 @@ def wants_sound_events(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 def encode_sound_events(reply: SpeakReply) -> tuple[bytes, bytes]:
     """The sound as a stream of events, of which all comes at once, and its media type."""
-    sound = b64encode(reply.audio).decode()
-    return _events({"type": "speech.audio.delta", "audio": sound}, {"type": "speech.audio.done", "usage": _NO_TOKENS})
+    return encode_sound_event(reply.audio) + SOUND_ENDED, EVENTS_TYPE
+
+
+def encode_sound_event(sound: bytes) -> bytes:
+    """A piece of the sound."""
+    return _event({"type": "speech.audio.delta", "audio": b64encode(sound).decode()})
 
 
 def _events(*told: dict[str, Any]) -> tuple[bytes, bytes]:
-    return b"".join(sse.encode(msgspec.json.encode(event)) for event in told), b"text/event-stream; charset=utf-8"
+    return b"".join(map(_event, told)), EVENTS_TYPE
+
+
+def _event(told: dict[str, Any]) -> bytes:
+    return sse.encode(msgspec.json.encode(told))
+
+
+SOUND_ENDED = _event({"type": "speech.audio.done", "usage": _NO_TOKENS})
+"""After the last piece of the sound."""

@@ -6,7 +6,7 @@ A door says what is wanted of a provider and how its answer reads; routing, limi
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -21,13 +21,30 @@ if TYPE_CHECKING:
 JSON_TYPE = b"application/json"
 
 
+class Pieces(Protocol):
+    """An answer that is still being made, in the door's own bytes."""
+
+    async def chunk(self) -> bytes:
+        """What has come, as soon as anything has; b"" at the end. Raises Upstream errors."""
+        ...
+
+    async def aclose(self) -> None:
+        """Idempotent. Cuts upstream where it has not ended."""
+        ...
+
+
 class Done(NamedTuple):
-    """An answer in the door's own bytes. `model` None: the one that was asked for."""
+    """An answer in the door's own bytes. `model` None: the one that was asked for.
+
+    `pieces`: it is sent on while it comes, in place of `body`. `tells_errors`: its form has a place for an error on the way.
+    """
 
     body: bytes
     usage: Usage | None = None
     model: str | None = None
     content_type: bytes = JSON_TYPE
+    pieces: Pieces | None = None
+    tells_errors: bool = False
 
 
 class Errand(msgspec.Struct, frozen=True):
@@ -45,16 +62,19 @@ class Errand(msgspec.Struct, frozen=True):
 
 
 class ErrandAnswer:
-    """What a provider made of an errand."""
+    """What a provider made of an errand, or makes of it now: `pieces`, where it is not None."""
 
-    __slots__ = ("_binding", "_errand")
+    __slots__ = ("_binding", "_errand", "pieces", "tells_errors")
 
     def __init__(self, errand: Errand, binding: Binding) -> None:
+        self.pieces: Pieces | None = None
+        self.tells_errors = False
         self._errand = errand
         self._binding = binding
 
     async def body(self, call: "Call") -> bytes:
         done = await self._errand.run(self._binding.live.provider, call.model or self._binding.spec.model)
+        self.pieces, self.tells_errors = done.pieces, done.tells_errors
         call.upstream_at = perf_counter()
         call.usage = done.usage
         call.model = done.model or call.model
@@ -62,7 +82,8 @@ class ErrandAnswer:
         return done.body
 
     async def aclose(self) -> None:
-        """Nothing is held between calls."""
+        if self.pieces is not None:
+            await self.pieces.aclose()
 
 
 def narrowed(route: "Route", errand: Errand) -> "Route":

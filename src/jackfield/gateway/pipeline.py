@@ -25,6 +25,7 @@ from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.attempt import Begun
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import Answers, Client
+from jackfield.gateway.errand import ErrandAnswer
 from jackfield.gateway.heartbeat import Heartbeat
 from jackfield.gateway.pace import Pacer, PaceSettings
 from jackfield.gateway.steps.dispatch import open_plain, open_stream
@@ -89,6 +90,8 @@ class _Playing:
             if call.stream:
                 call.answering()
                 await self._pipeline.relay.stream(call, self._client, cast("StreamAnswer", answer), held)
+            elif isinstance(answer, ErrandAnswer) and answer.pieces is not None:
+                await self._pipeline.relay.pour(call, self._client, answer.pieces, tells_errors=answer.tells_errors)
             else:
                 await self._pipeline.relay.reply(call, self._client, held)
         finally:

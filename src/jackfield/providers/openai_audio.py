@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from jackfield.core.contracts import RawReply, Speaks, Transcribes
-from jackfield.core.errors import BadRequest, Malformed
+from jackfield.core.contracts import RawReply, Speaks, SpeechStream, StreamsSpeech, Transcribes
+from jackfield.core.errors import BadRequest, JackfieldError, Malformed
 from jackfield.core.requests import SpeakReply, SpeakRequest, TranscribeReply, TranscribeRequest, Upload
 from jackfield.dialects.multipart import encode_form
 from jackfield.providers.http_json import decoded, read_reply
@@ -34,17 +34,62 @@ class SpeaksAloud:
 
     async def speak(self, request: SpeakRequest) -> SpeakReply:
         """Raises BadRequest where neither request nor row names a voice, the mapped error, Malformed for silence."""
+        model, reply = await self._spoken(request)
+        kind = media_type(reply, request.format)
+        return await read_reply(self._source, reply, lambda sound: SpeakReply(_heard(sound, kind), kind), "speak", model)
+
+    async def stream_speech(self, request: SpeakRequest) -> SpeechStream:
+        """As `speak`, once the first of the sound has come. Close what it gives."""
+        model, reply = await self._spoken(request)
+        sound = Sound(self._source, reply, media_type(reply, request.format), model)
+        try:
+            await sound.begin()
+        except BaseException:
+            await sound.aclose()
+            raise
+        return sound
+
+    async def _spoken(self, request: SpeakRequest) -> tuple[str, RawReply]:
+        """The model, and its answer unread."""
         model = await self._model_for("speech", request.model)
         body = encode_speak(request, model, request.voice or self._voice)
-        reply = await self._source.post(SPEAK_PATH, body, model=model)
-        kind = media_type(reply, request.format)
+        return model, await self._source.post(SPEAK_PATH, body, model=model)
 
-        def heard(sound: bytes) -> SpeakReply:
-            if not sound or kind.startswith(("application/json", "text/")):
-                raise Malformed(f"the answer is no sound but {kind or 'nothing'}")
-            return SpeakReply(sound, kind)
 
-        return await read_reply(self._source, reply, heard, "speak", model)
+class Sound:
+    """Sound as the source sends it. Faults have the provider's name and remedy."""
+
+    def __init__(self, source: HttpSource, reply: RawReply, media_type: str, model: str) -> None:
+        self.media_type = media_type
+        self._source = source
+        self._reply = reply
+        self._model = model
+        self._first = b""
+
+    async def begin(self) -> None:
+        """Waits for the first of it. Raises Malformed for an answer that is no sound."""
+        self._first = await self._taken(lambda came: _heard(came, self.media_type))
+
+    async def chunk(self) -> bytes:
+        if first := self._first:
+            self._first = b""
+            return first
+        return await self._taken(lambda came: came)
+
+    async def _taken(self, read: Callable[[bytes], bytes]) -> bytes:
+        try:
+            return read(await self._reply.chunk())
+        except JackfieldError as error:
+            raise self._source.failed(error, "speak", self._model) from error.__cause__
+
+    async def aclose(self) -> None:
+        await self._reply.aclose()
+
+
+def _heard(sound: bytes, kind: str) -> bytes:
+    if not sound or kind.startswith(("application/json", "text/")):
+        raise Malformed(f"the answer is no sound but {kind or 'nothing'}")
+    return sound
 
 
 class WritesDown:
@@ -109,5 +154,5 @@ def media_type(reply: RawReply, asked: str | None) -> str:
     return told if told not in ("", "application/octet-stream") else _MEDIA_TYPES.get(asked or "mp3", "audio/mpeg")
 
 
-def _satisfies() -> tuple[type[Speaks], type[Transcribes]]:
-    return SpeaksAloud, WritesDown
+def _satisfies() -> tuple[type[Speaks], type[StreamsSpeech], type[Transcribes]]:
+    return SpeaksAloud, SpeaksAloud, WritesDown

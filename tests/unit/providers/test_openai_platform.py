@@ -1,6 +1,6 @@
 """OpenAI beside chat: our calls against a fake of the platform, both judged by the official client and its types."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -130,6 +130,26 @@ async def test_words_are_spoken(provider: Any, fake: FakePlatform, official: ope
     fake.script.append(Behaviour(body=b'{"oops": 1}'))
     with pytest.raises(Malformed):
         await provider.speak(SpeakRequest("hello"))
+
+
+async def test_words_are_heard_while_they_are_spoken(provider: Any, fake: FakePlatform) -> None:
+    sound = await provider.stream_speech(SpeakRequest("hello", format="mp3"))
+    pieces = [piece async for piece in until_empty(sound.chunk)]
+    await sound.aclose()
+    assert (b"".join(pieces), sound.media_type) == (SOUND, "audio/mpeg")
+
+
+@pytest.mark.parametrize("body", [b'{"oops": 1}', b""])
+async def test_what_is_no_sound_is_told_before_any_of_it_is_given(provider: Any, fake: FakePlatform, body: bytes) -> None:
+    fake.script.append(Behaviour(body=body))
+    with pytest.raises(Malformed) as caught:
+        await provider.stream_speech(SpeakRequest("hello"))
+    assert caught.value.provider == "openai"
+
+
+async def until_empty(chunk: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+    while piece := await chunk():
+        yield piece
 
 
 async def test_speech_is_written_down(provider: Any, fake: FakePlatform, official: openai.AsyncOpenAI) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from jackfield.core.contracts import Speaks, Transcribes
+from jackfield.core.contracts import Speaks, SpeechStream, StreamsSpeech, Transcribes
 from jackfield.dialects import openai_audio
 from jackfield.dialects.forms import parse_form
 from jackfield.dialects.openai_chat import parse_fields
@@ -20,13 +20,45 @@ class Speech:
         request, as_events = openai_audio.decode_speak_request(fields), openai_audio.wants_sound_events(fields)
 
         async def run(provider: Speaks, model: str | None) -> Done:
-            reply = await provider.speak(msgspec.structs.replace(request, model=model))
+            asked = msgspec.structs.replace(request, model=model)
+            if isinstance(provider, StreamsSpeech):
+                return _on_its_way(await provider.stream_speech(asked), as_events=as_events)
+            reply = await provider.speak(asked)
             if as_events:
                 body, content_type = openai_audio.encode_sound_events(reply)
                 return Done(body, content_type=content_type)
-            return Done(reply.audio, content_type=reply.media_type.encode("latin-1", "replace"))
+            return Done(reply.audio, content_type=_type(reply.media_type))
 
         await self._errands.run(client, fields, lambda _: Errand("speech", Speaks, run), len(request.text))
+
+
+class SoundEvents:
+    """`sound` as events, one for each piece of it that comes."""
+
+    def __init__(self, sound: SpeechStream) -> None:
+        self._sound = sound
+        self._has_ended = False
+
+    async def chunk(self) -> bytes:
+        if self._has_ended:
+            return b""
+        if piece := await self._sound.chunk():
+            return openai_audio.encode_sound_event(piece)
+        self._has_ended = True
+        return openai_audio.SOUND_ENDED
+
+    async def aclose(self) -> None:
+        await self._sound.aclose()
+
+
+def _on_its_way(sound: SpeechStream, *, as_events: bool) -> Done:
+    if as_events:
+        return Done(b"", content_type=openai_audio.EVENTS_TYPE, pieces=SoundEvents(sound), tells_errors=True)
+    return Done(b"", content_type=_type(sound.media_type), pieces=sound)
+
+
+def _type(media_type: str) -> bytes:
+    return media_type.encode("latin-1", "replace")
 
 
 class Transcriptions:

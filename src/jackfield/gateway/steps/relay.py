@@ -15,6 +15,7 @@ from jackfield.core.redaction import mask_known, redact
 from jackfield.gateway.answers import StreamAnswer
 from jackfield.gateway.call import Call
 from jackfield.gateway.client import STREAM_HEADERS, Answers, Headers
+from jackfield.gateway.errand import Pieces
 from jackfield.gateway.pace import Pacer
 
 OK = "ok"
@@ -51,6 +52,22 @@ class Relay:
     async def reply(self, call: Call, client: Answers, body: bytes) -> None:
         self._close_books(call, OK)
         await client.reply(call.status, [(b"content-type", call.reply_type), *self._headers(call)], body)
+
+    async def pour(self, call: Call, client: Answers, pieces: Pieces, *, tells_errors: bool) -> None:
+        """Sends on what is still being made. Where its form has no place for an error, a broken one has no end either."""
+        call.head_is_out = True
+        await client.start(call.status, [(b"content-type", call.reply_type), *STREAM_HEADERS, *self._headers(call)])
+        try:
+            while chunk := await pieces.chunk():
+                await client.write(chunk)
+        except JackfieldError as error:
+            if tells_errors:
+                await self.break_off(call, client, error)
+            else:
+                self._break(call, error)
+            return
+        self._close_books(call, OK)
+        await client.end()
 
     async def first(self, call: Call, answer: StreamAnswer) -> bytes:
         """What comes until there is content, so that a source which breaks off before it can be asked again.
@@ -111,10 +128,13 @@ class Relay:
 
     async def break_off(self, call: Call, client: Answers, error: JackfieldError) -> None:
         """Tells of the error in the stream and ends it."""
+        self._break(call, error)
+        await client.end(call.dialect.stream_error(error))
+
+    def _break(self, call: Call, error: JackfieldError) -> None:
         call.broken = error.without_trace()
         self._complete(call, error)
         self._close_books(call, error.code)
-        await client.end(call.dialect.stream_error(error))
 
     def _headers(self, call: Call) -> Headers:
         binding = call.binding
