@@ -40,6 +40,8 @@ from typing import ClassVar, Literal, Self
 
 Billed = Literal["no", "maybe", "yes"]
 CAUSES_MAX = 10
+MESSAGE_MAX_CHARS, PARAM_MAX_CHARS = 8000, 500
+"""What a person reads. A client's own words may stand in them, of which there may be a whole body full."""
 MODEL_LOADING = "model_loading"
 """The code of an Overloaded that is over as soon as the source has its model in memory."""
 
@@ -66,13 +68,14 @@ class JackfieldError(Exception):
         retry_after_s: float | None = None,
         request_id: str | None = None,
     ) -> None:
+        message = _short(message, MESSAGE_MAX_CHARS)
         super().__init__(message)
         self.message = message
         self.slot = slot
         self.provider = provider
         self.status = self.default_status if status is None else status
         self.code = self.default_code if code is None else code
-        self.param = param
+        self.param = None if param is None else _short(param, PARAM_MAX_CHARS)
         self.retry_after_s = retry_after_s
         self.request_id = request_id
 
@@ -93,6 +96,10 @@ class JackfieldError(Exception):
     def __str__(self) -> str:
         names_it_already = self.provider is None or self.message.startswith((f"{self.provider} ", f"{self.provider}:"))
         return self.message if names_it_already else f"{self.provider}: {self.message}"
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 class RequestRejected(JackfieldError):

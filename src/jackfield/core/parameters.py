@@ -12,6 +12,7 @@ import msgspec
 from jackfield.core.errors import BadRequest
 from jackfield.core.requests import Generation, ResponseFormat
 
+NAME_MAX_CHARS = 256
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "temperature": ("temp",),
     "top_p": ("nucleus_sampling",),
@@ -146,7 +147,9 @@ def _schema_format(detail: Any, name: str) -> ResponseFormat:
 
 
 def did_you_mean(name: str, known: object) -> str:
-    """ " (did you mean 'x'?)" for the nearest known name, or "" where none is near."""
+    """ " (did you mean 'x'?)" for the nearest known name, or "" where none is near, or the name too long to be one."""
+    if len(name) > NAME_MAX_CHARS:
+        return ""
     names = [str(item) for item in known] if isinstance(known, list | tuple | set | frozenset | dict) else []
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""

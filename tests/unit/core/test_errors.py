@@ -5,6 +5,8 @@ import pytest
 
 from jackfield.core import errors
 from jackfield.core.errors import (
+    MESSAGE_MAX_CHARS,
+    PARAM_MAX_CHARS,
     AuthFailed,
     BadRequest,
     JackfieldError,
@@ -84,3 +86,12 @@ def test_the_provider_is_named_once() -> None:
     assert str(JackfieldError("refused the key", provider="acme")) == "acme: refused the key"
     assert str(JackfieldError("acme sends prompts to api.example.com", provider="acme")).count("acme") == 1
     assert str(JackfieldError("acmeister is somebody else", provider="acme")).startswith("acme: ")
+
+
+def test_a_message_does_not_grow_with_the_words_of_a_client() -> None:
+    error = BadRequest(f"provider.{'x' * 1_000_000} is not known here", param="x" * 1_000_000)
+    assert len(str(error)) <= MESSAGE_MAX_CHARS + 4
+    assert error.args == (error.message,)
+    assert error.param is not None
+    assert len(error.param) <= PARAM_MAX_CHARS + 4
+    assert BadRequest("as it is", param="model").param == "model"

@@ -164,3 +164,8 @@ def test_the_nearest_name_is_offered_or_none() -> None:
     assert did_you_mean("temprature", ("temperature", "top_p")) == " (did you mean 'temperature'?)"
     assert did_you_mean("zzz", SYNONYMS) == ""
     assert did_you_mean("x", ()) == ""
+
+
+def test_what_is_too_long_for_a_name_is_near_none() -> None:
+    assert did_you_mean("modle", ("model",)) == " (did you mean 'model'?)"
+    assert did_you_mean("model" * 10_000_000, ("model",)) == ""
