@@ -272,6 +272,21 @@ async def test_a_freeform_tool_is_called_where_only_functions_are_known(
         assert (heard["role"], heard["tool_call_id"]) == ("tool", call.call_id)
 
 
+@BOTH
+async def test_tokens_are_counted_without_asking_for_an_answer(tmp_path: Path, model: str) -> None:
+    async with sources(tmp_path) as (gateway, platform, chat, client):
+        first = await client.responses.create(model=model, input="Count to 3")
+        asked = len(platform.requests) + len(chat.requests)
+        short = await client.responses.input_tokens.count(model=model, input="ping")
+        told: Any = {"input": "ping", "instructions": "Be brief.", "tools": [WEATHER, PATCH]}
+        long = await client.responses.input_tokens.count(model=model, previous_response_id=first.id, **told)
+        assert (short.object, 0 < short.input_tokens < long.input_tokens) == ("response.input_tokens", True)
+        said = await gateway.http.post("/v1/responses/input_tokens", json={"model": model, "input": 5})
+        assert (said.status_code, said.json()["error"]["param"]) == (400, "input")
+        assert len(platform.requests) + len(chat.requests) == asked
+        assert len(gateway.rows()) == 1
+
+
 async def test_a_broken_stream_ends_in_the_dialects_error_and_is_not_kept(tmp_path: Path) -> None:
     async with sources(tmp_path, routing={"retries": 0}) as (gateway, platform, chat, client):
         platform.behaviour, chat.behaviour = Behaviour(cut_after=6), Behaviour(cut_after=3)

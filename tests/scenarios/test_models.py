@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from openai import APIStatusError
 
 from jackfield.testing.fakes import Behaviour, FakeOpenAI
 from running_gateway import Gateway
@@ -23,6 +24,14 @@ async def test_a_model_that_nobody_lists_is_404(gateway: Gateway) -> None:
     reply = await gateway.http.get("/v1/models/no-such-model")
     assert reply.status_code == 404
     assert reply.json()["error"]["param"] == "model"
+
+
+async def test_a_model_is_not_deleted_by_openais_call(gateway: Gateway) -> None:
+    async with gateway.openai() as client:
+        with pytest.raises(APIStatusError) as refused:
+            await client.models.delete("fake-model")
+    assert (refused.value.status_code, refused.value.response.headers["allow"]) == (405, "GET")
+    assert "/v1/models/fake-model takes GET, not DELETE" in str(refused.value)
 
 
 @pytest.mark.behaviour("HTTP-04")

@@ -28,5 +28,5 @@ def entrances(house: "House", stock: "Stock") -> list["Door"]:
         ollama_door(pipeline, catalogue, stock, request_ids, time.time),
         anthropic_door(pipeline, catalogue, count, request_ids, time.time, lambda: house.started_at),
         gemini_door(pipeline, catalogue, count, request_ids, time.time),
-        openai_door(pipeline, catalogue, request_ids, time.time, lambda: house.started_at, kept, house.batches),
+        openai_door(pipeline, catalogue, count, request_ids, time.time, lambda: house.started_at, kept, house.batches),
     ]

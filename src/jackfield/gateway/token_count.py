@@ -5,7 +5,7 @@ exactness. Knows no dialect: a door says where its own is counted and how that a
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ COUNT_WITHIN_S = 3.0
 ESTIMATED = "estimate"
 COUNTED_BY = b"x-jackfield-counted-by"
 _JSON = (b"content-type", b"application/json")
+NOTHING: Mapping[str, str] = {}
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -61,12 +62,17 @@ class TokenCount:
                     return Counted(tokens, target.binding.info.id)
         return Counted(estimate_prompt(request) if request is not None else _by_size(call), ESTIMATED)
 
-    async def tell(self, client: Client, call: Call, field: str, place: Place | None = None) -> None:
-        """Answers with an object whose `field` is the count, and a header that says who counted. Raises BadRequest."""
+    async def tell(
+        self, client: Client, call: Call, field: str, place: Place | None = None, told: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Answers with an object whose `field` is the count, and a header that says who counted. Raises BadRequest.
+
+        `told` is what else the object says.
+        """
         call.headers, call.key_name = client.headers, client.key_name
         counted = await self(call, place)
         headers = [_JSON, (b"x-request-id", call.request_id.encode()), (COUNTED_BY, counted.by.encode())]
-        await client.reply(200, headers, msgspec.json.encode({field: counted.tokens}))
+        await client.reply(200, headers, msgspec.json.encode({**told, field: counted.tokens}))
 
     def _target(self, call: Call) -> Target | None:
         """None where nobody could be asked now: whether that is a mistake, the request itself will tell."""

@@ -63,10 +63,10 @@ class Responses:
     async def __call__(self, client: Client) -> None:
         received_at = perf_counter()
         fields = openai_responses.parse_fields(await client.body())
-        _check(fields)
+        check(fields)
         is_kept = flag_of(fields, "store") if _is_said(fields, "store") else self._keeps_unasked
         echo = {**openai_responses.echo_of(fields), "store": is_kept}
-        items = self._with_what_went_before(fields, client.key_name)
+        items = with_what_went_before(self._kept, fields, client.key_name)
         call = Call(
             self._new_request_id(),
             OpenAIResponses(echo),
@@ -79,27 +79,6 @@ class Responses:
         )
         call.continues = call.stream and wants_continuation(client.headers)
         await self._pipeline.run(call, self._copying(client, call, items) if is_kept and self._kept.max_bytes else client)
-
-    def _with_what_went_before(self, fields: Fields, key_name: str) -> Items | None:
-        """All items of the request; None leaves them unread, where nothing went before. Raises BadRequest."""
-        raw = fields.pop(PREVIOUS, None)
-        if raw is None or bytes(raw) == b"null":
-            return None
-        try:
-            id_ = _text(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise BadRequest(f"{PREVIOUS} must be a string, got {shown(raw)}", param=PREVIOUS) from None
-        before = self._kept.get(key_name, id_)
-        if before is None:
-            raise BadRequest(
-                f"the response {id_[:80]!r} is not kept here (any more): send the whole conversation in input",
-                code="previous_response_not_found",
-                param=PREVIOUS,
-            )
-        said = openai_responses_kept.output_items(before.body)
-        items = (*before.items, *said, *openai_responses_kept.input_items(fields))
-        fields[openai_responses_kept.INPUT] = openai_responses_kept.joined(items)
-        return items
 
     def _copying(self, client: Client, call: Call, items: Items | None) -> CopyingClient:
         asked = call.fields
@@ -114,7 +93,29 @@ class Responses:
         return CopyingClient(client, call, keep, self._kept.max_bytes)
 
 
-def _check(fields: Fields) -> None:
+def with_what_went_before(kept: KeptResponses, fields: Fields, key_name: str) -> Items | None:
+    """All items of the request, which `fields` hold then; None leaves them unread, as nothing went before. Raises BadRequest."""
+    raw = fields.pop(PREVIOUS, None)
+    if raw is None or bytes(raw) == b"null":
+        return None
+    try:
+        id_ = _text(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest(f"{PREVIOUS} must be a string, got {shown(raw)}", param=PREVIOUS) from None
+    before = kept.get(key_name, id_)
+    if before is None:
+        raise BadRequest(
+            f"the response {id_[:80]!r} is not kept here (any more): send the whole conversation in input",
+            code="previous_response_not_found",
+            param=PREVIOUS,
+        )
+    said = openai_responses_kept.output_items(before.body)
+    items = (*before.items, *said, *openai_responses_kept.input_items(fields))
+    fields[openai_responses_kept.INPUT] = openai_responses_kept.joined(items)
+    return items
+
+
+def check(fields: Fields) -> None:
     """What every request must have, and what nothing here does for any source. Raises BadRequest or NotSupported."""
     if _is_said(fields, "input"):
         if memoryview(fields["input"])[0] not in TEXT_OR_LIST.begins:

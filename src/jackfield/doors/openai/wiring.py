@@ -22,12 +22,15 @@ from jackfield.doors.openai.files import Files
 from jackfield.doors.openai.images import Edits, Generations
 from jackfield.doors.openai.models import Models
 from jackfield.doors.openai.responses import Responses
+from jackfield.doors.openai.responses_count import PATH as COUNT_PATH
+from jackfield.doors.openai.responses_count import InputTokens
 from jackfield.doors.openai.responses_kept import Kept
 from jackfield.doors.openai.tasks import Embeddings, Moderations, Rerank
 from jackfield.gateway.batches.engine import BatchEngine
 from jackfield.gateway.door import Handler
 from jackfield.gateway.kept_responses import KeptResponses
 from jackfield.gateway.pipeline import Pipeline
+from jackfield.gateway.token_count import TokenCount
 from jackfield.slots.catalogue import Catalogue
 
 BATCHED = (openai_completions.PATH, openai_responses.PATH, openai_embeddings.PATH, openai_moderations.PATH)
@@ -37,6 +40,7 @@ BATCHED = (openai_completions.PATH, openai_responses.PATH, openai_embeddings.PAT
 def openai_door(
     pipeline: Pipeline,
     catalogue: Catalogue,
+    count: TokenCount,
     new_request_id: Callable[[], str],
     now: Callable[[], float],
     started_at: Callable[[], float],
@@ -48,6 +52,7 @@ def openai_door(
     posts: dict[str, Handler] = {
         openai_completions.PATH: ChatCompletions(pipeline, new_request_id, now, OpenAICompletions()),
         openai_responses.PATH: Responses(pipeline, kept, new_request_id, now),
+        COUNT_PATH: InputTokens(count, kept, new_request_id, now),
         openai_embeddings.PATH: Embeddings(errands),
         openai_moderations.PATH: Moderations(errands),
         rerank.PATH: Rerank(errands),
