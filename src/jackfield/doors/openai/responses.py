@@ -94,7 +94,7 @@ class Responses:
 
 
 def with_what_went_before(kept: KeptResponses, fields: Fields, key_name: str) -> Items | None:
-    """All items of the request, which `fields` hold then; None leaves them unread, as nothing went before. Raises BadRequest."""
+    """All items of the request, which `fields` hold then; None leaves them unread, nothing went before. Raises BadRequest."""
     raw = fields.pop(PREVIOUS, None)
     if raw is None or bytes(raw) == b"null":
         return None
