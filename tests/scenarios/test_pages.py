@@ -74,6 +74,7 @@ async def test_who_is_no_page_is_told_nothing_of_pages(open_to_a_page: Gateway) 
     said = await open_to_a_page.http.get("/v1/models", headers={"x-api-key": KEY})
     assert said.status_code == 200
     assert allowances(said) == []
+    assert said.headers["vary"] == "origin"  # else a cache could give this answer to a page, which may not read it then
 
 
 async def test_its_websockets_are_let_in_too(open_to_a_page: Gateway) -> None:

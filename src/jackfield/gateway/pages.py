@@ -31,18 +31,18 @@ class Pages:
         self._origins = frozenset(origin.lower().encode() for origin in origins)
 
     def may_read(self, client: Client) -> Headers:
-        """The headers that let the client's page read an answer; none for what is no page of a named origin."""
+        """The headers that let the client's page read an answer. To others only that it is another one for pages: no cache
+        may give theirs to a page."""
         origin = client.headers.get(ORIGIN, b"")
-        return [(MAY_READ, origin), VARIES, SHOWN] if origin.lower() in self._origins else []
+        return [(MAY_READ, origin), VARIES, SHOWN] if origin.lower() in self._origins else [VARIES]
 
     def recognise(self, client: Client) -> Client:
-        """The client, as a page where it is one of a named origin."""
-        headers = self.may_read(client)
-        return PageClient(client, headers) if headers else client
+        """The client, as one whose answers say which pages may read them."""
+        return PageClient(client, self.may_read(client))
 
 
 class PageClient(PassingClient):
-    """A client whose answer says that its page may read it."""
+    """A client whose answers say whether its page may read them."""
 
     __slots__ = ("_headers",)
 
@@ -60,7 +60,7 @@ class PageClient(PassingClient):
         """Answers what a browser asks before a request (preflight), which never shows a key; False for anything else."""
         came = self._client.headers
         method = came.get(WANTED_METHOD)
-        if self._client.method != "OPTIONS" or method is None:
+        if self._client.method != "OPTIONS" or method is None or SHOWN not in self._headers:
             return False
         headers = [(b"access-control-allow-methods", method), (b"access-control-max-age", REMEMBER_S)]
         if wanted := came.get(WANTED_HEADERS):

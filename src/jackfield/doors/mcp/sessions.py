@@ -10,7 +10,7 @@ from typing import Any
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from jackfield.doors.mcp.messages import ASGIApp
-from jackfield.gateway.client import Receive, Scope, Send
+from jackfield.gateway.client import Receive, Scope, Send, joined
 
 SESSION = b"mcp-session-id"
 VERSION = b"mcp-protocol-version"
@@ -32,7 +32,7 @@ class Sessions:
         self._open: dict[bytes, _Session] = {}  # the longest silent first
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = joined(scope["headers"])
         name = headers.get(SESSION)
         if name is not None:
             await self._serve_open(name, scope, receive, send)
