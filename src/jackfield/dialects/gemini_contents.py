@@ -21,6 +21,7 @@ from jackfield.dialects.json_value import (
     read_text,
     required_text,
 )
+from jackfield.dialects.open_calls import OpenCalls
 
 _encode = msgspec.json.Encoder().encode
 _ROLES = ("user", "model", "function", "tool", "system")
@@ -92,7 +93,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._calls = 0
-        self._open: list[tuple[str, str]] = []
+        self._open = OpenCalls()
 
     def read(self, value: Any, at: str) -> list[Message]:
         """One turn: the tool results in it are a message of their own, before the rest."""
@@ -135,7 +136,7 @@ class _Reader:
         self._calls += 1
         id_ = read_optional_text(call.get("id"), f"{at}.id") or f"call_{self._calls}"
         args = call.get("args")
-        self._open.append((name, id_))
+        self._open.add(name, id_)
         return ToolCallPart(id_, name, _encode({} if args is None else read_object(args, f"{at}.args")).decode(), extra)
 
     def _response(self, value: Any, at: str) -> ToolResultPart:
@@ -143,8 +144,8 @@ class _Reader:
         name = required_text(response, "name", at)
         id_ = read_optional_text(response.get("id"), f"{at}.id")
         if not id_:
-            id_ = next((call for call_name, call in self._open if call_name == name), f"call_{name}")
-        self._open = [entry for entry in self._open if entry[1] != id_]
+            id_ = self._open.first(name) or f"call_{name}"
+        self._open.answered(id_)
         told = response.get("response")
         content, is_error = _told({} if told is None else read_object(told, f"{at}.response"))
         shown = tuple(_shown(part, f"{at}.parts[{index}]") for index, part in enumerate(_parts(response.get("parts"), at)))

@@ -36,6 +36,7 @@ class Turns:
         self._warnings = warnings
         self._signs_calls = signs_calls
         self._names: dict[str, str] = {}
+        self._results: list[Object] = []
         self.system: list[Object] = []
         self.contents: list[Object] = []
 
@@ -82,10 +83,10 @@ class Turns:
         results = [self._result(part, at) for part in message.parts if isinstance(part, ToolResultPart)]
         others = [part for part in message.parts if not isinstance(part, ToolResultPart)]
         if results:
-            last = self.contents[-1] if self.contents else {}
-            if last.get("role") == "user" and all("functionResponse" in part for part in last["parts"]):
-                last["parts"] += results
+            if self.contents and self.contents[-1]["parts"] is self._results:
+                self._results += results
             else:
+                self._results = results
                 self._add_turn("user", results)
         self._add_turn("user", [item for part in others if (item := self._shown(part, at)) is not None])
 

@@ -22,6 +22,7 @@ from jackfield.dialects.json_value import (
     required_text,
     rest,
 )
+from jackfield.dialects.open_calls import OpenCalls
 from jackfield.dialects.plain_turns import plain_turn
 
 _encode = msgspec.json.Encoder().encode
@@ -81,7 +82,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._calls = 0
-        self._open: list[tuple[str, str]] = []
+        self._open = OpenCalls()
 
     def read(self, value: Any, at: str) -> Message:
         item = read_object(value, at)
@@ -116,7 +117,7 @@ class _Reader:
             arguments = _encode({} if arguments is None else read_object(arguments, f"{at}.function.arguments")).decode()
         self._calls += 1
         id_ = read_optional_text(call.get("id"), f"{at}.id") or f"call_{self._calls}"
-        self._open.append((name, id_))
+        self._open.add(name, id_)
         left = {"function": rest(function, ("name", "arguments", "index"))}
         return ToolCallPart(id_, name, arguments, rest(call, ("id", "type", "function"), left))
 
@@ -125,10 +126,9 @@ class _Reader:
             item.get("name"), f"{at}.name"
         )
         id_ = read_optional_text(item.get("tool_call_id"), f"{at}.tool_call_id") or self._answered(name)
-        name = name or next((called for called, call_id in self._open if call_id == id_), None)
-        self._open = [entry for entry in self._open if entry[1] != id_]
+        name = name or self._open.name_of(id_)
+        self._open.answered(id_)
         return ToolResultPart(id_, (TextPart(text), *images), name)
 
     def _answered(self, name: str | None) -> str:
-        fitting = (id_ for called, id_ in self._open if name is None or called == name)
-        return next(fitting, f"call_{name or self._calls}")
+        return self._open.first(name) or f"call_{name or self._calls}"
