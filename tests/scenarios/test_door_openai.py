@@ -138,6 +138,19 @@ async def test_words_to_sound_and_back(tmp_path: Path) -> None:
         assert [row.outcome for row in gateway.rows()[:3]] == ["ok"] * 3
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+async def test_sound_of_any_language_is_written_in_english(tmp_path: Path) -> None:
+    """The SDK warns of the call, since OpenAI will give it up."""
+    async with platform(tmp_path) as (gateway, fake, client):
+        words = await client.audio.translations.create(model="slot-0", file=("a.mp3", SOUND, "audio/mpeg"))
+        assert words.text
+        assert fake.requests[-1].path.endswith("/audio/translations")
+        with pytest.raises(BadRequestError) as refused:
+            await client.audio.translations.create(model="slot-1", file=("a.mp3", SOUND, "audio/mpeg"))
+        assert "translation" in refused.value.message
+        assert gateway.rows()[-1].outcome == "ok"
+
+
 async def test_times_of_words_reach_the_client(tmp_path: Path) -> None:
     async with platform(tmp_path) as (_, _, client):
         told = await client.audio.transcriptions.create(
@@ -248,7 +261,7 @@ _names = st.sampled_from(
 )  # fmt: skip
 _bodies = st.one_of(st.binary(max_size=40), st.dictionaries(_names, _json | st.just("slot-0"), max_size=6).map(json.dumps))
 PATHS = ("completions", "responses", "embeddings", "moderations", "rerank", "images/generations", "images/edits",
-         "audio/speech", "audio/transcriptions")  # fmt: skip
+         "audio/speech", "audio/transcriptions", "audio/translations")  # fmt: skip
 
 
 async def test_no_body_is_a_fault_of_ours(tmp_path: Path) -> None:

@@ -201,6 +201,13 @@ class Transcribes(Protocol):
 
 
 @runtime_checkable
+class TranslatesSpeech(Protocol):
+    async def translate_speech(self, request: TranscribeRequest) -> TranscribeReply:
+        """What was said, in English."""
+        ...
+
+
+@runtime_checkable
 class Speaks(Protocol):
     async def speak(self, request: SpeakRequest) -> SpeakReply: ...
 

@@ -12,7 +12,7 @@ from jackfield.dialects import sse
 from jackfield.dialects.forms import Form
 from jackfield.dialects.json_value import field_value, missing, read_optional_text, wrong_type
 
-SPEAK_PATH, TRANSCRIBE_PATH = "audio/speech", "audio/transcriptions"
+SPEAK_PATH, TRANSCRIBE_PATH, TRANSLATE_PATH = "audio/speech", "audio/transcriptions", "audio/translations"
 JSON_FORMATS = ("json", "verbose_json", "diarized_json")
 PLAIN_FORMATS = ("text", "srt", "vtt")
 EVENTS_TYPE = b"text/event-stream; charset=utf-8"

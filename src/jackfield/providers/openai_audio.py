@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jackfield.core.contracts import RawReply, Speaks, SpeechStream, StreamsSpeech, Transcribes
+from jackfield.core.contracts import RawReply, Speaks, SpeechStream, StreamsSpeech, Transcribes, TranslatesSpeech
 from jackfield.core.errors import BadRequest, JackfieldError, Malformed
 from jackfield.core.requests import SpeakReply, SpeakRequest, TranscribeReply, TranscribeRequest, Upload
 from jackfield.dialects.multipart import encode_form
@@ -17,6 +17,7 @@ from jackfield.providers.http_source import HttpSource
 
 SPEAK_PATH = "audio/speech"
 TRANSCRIBE_PATH = "audio/transcriptions"
+TRANSLATE_PATH = "audio/translations"
 _MEDIA_TYPES = {
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
@@ -99,11 +100,24 @@ class WritesDown:
     async def transcribe(self, request: TranscribeRequest) -> TranscribeReply:
         """Raises BadRequest for an empty recording, the mapped error, Malformed for an answer without text."""
         model = await self._model_for("transcription", request.model)
-        body, kind = encode_transcribe(request, model)
-        reply = await self._source.post(TRANSCRIBE_PATH, body, model=model, headers={"content-type": kind})
-        is_json = _content_type(reply).startswith("application/json")
-        decode = decode_transcript if is_json else _plain_transcript
-        return await read_reply(self._source, reply, decode, "transcribe", model)
+        return await _written(self._source, TRANSCRIBE_PATH, request, model, "transcribe")
+
+
+class WritesDownInEnglish:
+    _source: HttpSource
+    _model_for: Callable[[str, str | None], Awaitable[str]]
+
+    async def translate_speech(self, request: TranscribeRequest) -> TranscribeReply:
+        """Raises as `transcribe` does."""
+        model = await self._model_for("translation", request.model)
+        return await _written(self._source, TRANSLATE_PATH, request, model, "translate")
+
+
+async def _written(source: HttpSource, path: str, request: TranscribeRequest, model: str, operation: str) -> TranscribeReply:
+    body, kind = encode_transcribe(request, model)
+    reply = await source.post(path, body, model=model, headers={"content-type": kind})
+    is_json = _content_type(reply).startswith("application/json")
+    return await read_reply(source, reply, decode_transcript if is_json else _plain_transcript, operation, model)
 
 
 def encode_speak(request: SpeakRequest, model: str, voice: str | None) -> bytes:
@@ -154,5 +168,5 @@ def media_type(reply: RawReply, asked: str | None) -> str:
     return told if told not in ("", "application/octet-stream") else _MEDIA_TYPES.get(asked or "mp3", "audio/mpeg")
 
 
-def _satisfies() -> tuple[type[Speaks], type[StreamsSpeech], type[Transcribes]]:
-    return SpeaksAloud, SpeaksAloud, WritesDown
+def _satisfies() -> tuple[type[Speaks], type[StreamsSpeech], type[Transcribes], type[TranslatesSpeech]]:
+    return SpeaksAloud, SpeaksAloud, WritesDown, WritesDownInEnglish

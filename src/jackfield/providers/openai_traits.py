@@ -6,7 +6,7 @@ told by its class: a row without images does not satisfy Draws, and nothing has 
 
 from collections.abc import Mapping
 
-from jackfield.providers.openai_audio import SpeaksAloud, WritesDown
+from jackfield.providers.openai_audio import SpeaksAloud, WritesDown, WritesDownInEnglish
 from jackfield.providers.openai_batches import WorksOffBatches
 from jackfield.providers.openai_files import StoresFiles
 from jackfield.providers.openai_images import DrawsImages, EditsDrawnImages
@@ -20,6 +20,7 @@ TRAITS: Mapping[CallName, type] = {
     "image_edits": EditsDrawnImages,
     "speech": SpeaksAloud,
     "transcription": WritesDown,
+    "translation": WritesDownInEnglish,
     "moderation": JudgesTexts,
     "rerank": RanksDocuments,
     "files": StoresFiles,

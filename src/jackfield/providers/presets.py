@@ -25,7 +25,17 @@ from jackfield.providers.model_facts import ModelFacts, documented, profile_in
 
 Platform = Literal["linux", "macos", "windows"]
 CallName = Literal[
-    "embeddings", "images", "image_edits", "speech", "transcription", "moderation", "rerank", "files", "batches", "tuning"
+    "embeddings",
+    "images",
+    "image_edits",
+    "speech",
+    "transcription",
+    "translation",
+    "moderation",
+    "rerank",
+    "files",
+    "batches",
+    "tuning",
 ]
 """OpenAI's calls beside chat, and the one that others have put beside them."""
 

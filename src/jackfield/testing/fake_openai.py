@@ -67,6 +67,7 @@ class FakePlatform(FakeOpenAI):
             "images/generations": self._draw,
             "images/edits": self._edit,
             "audio/transcriptions": self._transcribe,
+            "audio/translations": self._transcribe,
             "moderations": self._moderate,
             "rerank": self._rerank,
             "files": self._upload,

@@ -82,7 +82,8 @@ def judge(kind: Any, body: bytes) -> None:
 
 async def test_openai_has_every_call_and_a_row_without_them_has_none(provider: Any, tools: FakeTools) -> None:
     kinds = (
-        contracts.Draws, contracts.EditsImages, contracts.Speaks, contracts.Transcribes, contracts.Moderates,
+        contracts.Draws, contracts.EditsImages, contracts.Speaks, contracts.StreamsSpeech, contracts.Transcribes,
+        contracts.TranslatesSpeech, contracts.Moderates,
         contracts.KeepsFiles, contracts.Batches, contracts.ListsBatches, contracts.FineTunes,
     )  # fmt: skip
     assert all(isinstance(provider, kind) for kind in kinds)
@@ -150,6 +151,13 @@ async def test_what_is_no_sound_is_told_before_any_of_it_is_given(provider: Any,
 async def until_empty(chunk: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
     while piece := await chunk():
         yield piece
+
+
+async def test_speech_is_written_down_in_english(provider: Any, fake: FakePlatform) -> None:
+    reply = await provider.translate_speech(TranscribeRequest(b"RIFF....", "talk.wav"))
+    assert reply.text == "You said 8 bytes in talk.wav."
+    assert fake.last.path.endswith("/audio/translations")
+    assert read_form(fake.last)["model"] == [(None, b"whisper-1")]
 
 
 async def test_speech_is_written_down(provider: Any, fake: FakePlatform, official: openai.AsyncOpenAI) -> None:

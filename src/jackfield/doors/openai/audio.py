@@ -1,8 +1,8 @@
-"""POST /v1/audio/speech and /v1/audio/transcriptions: words to sound, and back."""
+"""POST /v1/audio/speech, /v1/audio/transcriptions and /v1/audio/translations: words to sound, and back."""
 
 import msgspec
 
-from jackfield.core.contracts import Speaks, SpeechStream, StreamsSpeech, Transcribes
+from jackfield.core.contracts import Speaks, SpeechStream, StreamsSpeech, Transcribes, TranslatesSpeech
 from jackfield.dialects import openai_audio
 from jackfield.dialects.forms import parse_form
 from jackfield.dialects.openai_chat import parse_fields
@@ -77,3 +77,21 @@ class Transcriptions:
             return Done(body, content_type=content_type)
 
         await self._errands.run(client, form_fields(form), lambda _: Errand("transcription", Transcribes, run), 0)
+
+
+class Translations:
+    """The answer is in English whatever was spoken. It is no stream: OpenAI's own call has none."""
+
+    def __init__(self, errands: Errands) -> None:
+        self._errands = errands
+
+    async def __call__(self, client: Client) -> None:
+        form = parse_form(await client.body(), client.headers)
+        request, wanted_as = openai_audio.decode_transcribe_request(form), form.text("response_format")
+
+        async def run(provider: TranslatesSpeech, model: str | None) -> Done:
+            reply = await provider.translate_speech(msgspec.structs.replace(request, model=model))
+            body, content_type = openai_audio.encode_transcribe_reply(reply, wanted_as)
+            return Done(body, content_type=content_type)
+
+        await self._errands.run(client, form_fields(form), lambda _: Errand("translation", TranslatesSpeech, run), 0)

@@ -12,7 +12,7 @@ from jackfield.dialects import (
     rerank,
 )
 from jackfield.dialects.batch_lines import CHAT_URL
-from jackfield.doors.openai.audio import Speech, Transcriptions
+from jackfield.doors.openai.audio import Speech, Transcriptions, Translations
 from jackfield.doors.openai.batches import Batches
 from jackfield.doors.openai.chat import ChatCompletions
 from jackfield.doors.openai.dialect import OpenAICompletions
@@ -60,6 +60,7 @@ def openai_door(
         openai_images.EDIT_PATH: Edits(errands),
         openai_audio.SPEAK_PATH: Speech(errands),
         openai_audio.TRANSCRIBE_PATH: Transcriptions(errands),
+        openai_audio.TRANSLATE_PATH: Translations(errands),
     }
     chat = ChatCompletions(pipeline, new_request_id, now)
     batched: dict[str, Handler] = {path: posts[path] for path in BATCHED}
