@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from jackfield.core.errors import BadRequest
+from jackfield.core.usage import Usage
 from jackfield.dialects.json_value import field_value, missing, read_object, wrong_type
-from jackfield.dialects.openai_responses_usage import encode_usage
 from jackfield.gateway.batches.engine import BatchOrder
 from jackfield.store.batches import BatchProblem, StoredBatch
 from jackfield.store.files import StoredFile
@@ -28,6 +28,17 @@ _TIMES = (
     "cancelling_at",
     "cancelled_at",
 )
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Of all lines together; without the tokens written to a cache, for which a batch has no place."""
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total_tokens,
+    }
 
 
 def file_object(file: StoredFile) -> dict[str, Any]:
@@ -62,7 +73,7 @@ def batch_object(batch: StoredBatch) -> dict[str, Any]:
         "request_counts": {"total": batch.total, "completed": batch.completed, "failed": batch.failed},
         "metadata": batch.metadata,
         "model": batch.model,
-        "usage": None if batch.usage is None else encode_usage(batch.usage),
+        "usage": None if batch.usage is None else _usage(batch.usage),
     }
 
 
