@@ -36,6 +36,7 @@ async def test_a_named_page_may_ask_at_every_call(open_to_a_page: Gateway) -> No
         before = await open_to_a_page.http.options(path, headers={**ASKS, "origin": PAGE})
         assert (before.status_code, before.headers["access-control-allow-origin"]) == (204, PAGE), call
         assert before.headers["access-control-allow-methods"] == "POST"
+        assert "content-length" not in before.headers
         assert before.headers["access-control-allow-headers"] == ASKS["access-control-request-headers"]
         assert before.headers.get_list("access-control-allow-origin") == [PAGE]
         without_key = await open_to_a_page.http.request(

@@ -16,7 +16,7 @@ from jackfield.app.asgi import Root
 from jackfield.app.connection_limits import LimitedProtocol
 from jackfield.app.mounts import MOUNTED
 from jackfield.core.errors import BodyTooLarge, TimedOut
-from jackfield.gateway.client import BODY_WITHIN_S, Client, Headers, declares_over, given_up, joined, too_large
+from jackfield.gateway.client import BODY_WITHIN_S, NO_CONTENT, Client, Headers, declares_over, given_up, joined, too_large
 
 Serve = Callable[["DirectClient"], Awaitable[None]]
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -186,7 +186,8 @@ class DirectClient:
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer in one write."""
-        headers.append((b"content-length", b"%d" % len(body)))
+        if status != NO_CONTENT:  # which has no length (RFC 9110, 8.6)
+            headers.append((b"content-length", b"%d" % len(body)))
         self.has_started = True
         head = self._head(status, headers)
         self._protocol.transport.write(head if self.method == "HEAD" else head + body)

@@ -21,6 +21,7 @@ STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")
 LENGTH_MAX_DIGITS = 19
 WATCH_AFTER_S = 0.05
 BODY_WITHIN_S = 60.0
+NO_CONTENT = 204
 
 
 def joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -200,7 +201,8 @@ class AsgiClient:
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer at once."""
-        headers.append((b"content-length", b"%d" % len(body)))
+        if status != NO_CONTENT:  # which has no length (RFC 9110, 8.6)
+            headers.append((b"content-length", b"%d" % len(body)))
         self.has_started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         self.has_ended = True
