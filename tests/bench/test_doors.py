@@ -1,4 +1,4 @@
-"""The bench of the doors does not lie: a door over the limit is called one; each is asked for the same words in its own form."""
+"""The bench of the doors does not lie: a door over the limit is called one, and all are asked for the same words."""
 
 import json
 import sys
