@@ -50,13 +50,25 @@ async def chat_events(
 
     Raises the mapped error, on entering or while iterating.
     """
-    reply = await source.post(path, body, model=model, headers=headers)
-    events = HttpAnswer(source, reply, reading, model, warnings)
+    answer = await ask(source, path, body, reading, model=model, warnings=warnings, headers=headers)
     try:
-        yield events
+        yield answer
     finally:
-        events.close()
-        await reply.aclose()
+        await answer.aclose()
+
+
+async def ask(
+    source: Calls,
+    path: str,
+    body: bytes,
+    reading: Reading,
+    *,
+    model: str,
+    warnings: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> "HttpAnswer":
+    """As `chat_events`, for who closes the answer by itself."""
+    return HttpAnswer(source, await source.post(path, body, model=model, headers=headers), reading, model, warnings)
 
 
 class HttpAnswer(AnswerEvents):
@@ -114,10 +126,11 @@ class HttpAnswer(AnswerEvents):
             raise self._failed(error) from error.__cause__
         return warned_reply(reply, self._warnings)
 
-    def close(self) -> None:
-        """There are no events any more. Idempotent."""
+    async def aclose(self) -> None:
+        """There are no events any more, and upstream is closed. Idempotent."""
         self._has_ended = True
         self._ready.clear()
+        await self._reply.aclose()
 
     async def _read(self) -> Sequence[Event]:
         if self._is_whole:

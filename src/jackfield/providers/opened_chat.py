@@ -10,10 +10,9 @@ from types import TracebackType
 
 import msgspec
 
-from jackfield.core.contracts import RawReply
 from jackfield.core.events import Event
 from jackfield.core.requests import ChatRequest
-from jackfield.providers.http_chat import HttpAnswer, Reading
+from jackfield.providers.http_chat import HttpAnswer, Reading, ask
 from jackfield.providers.http_source import Calls
 
 
@@ -30,25 +29,22 @@ class ChatCall(msgspec.Struct, frozen=True):
 class OpenedChat(AbstractAsyncContextManager[AsyncIterator[Event]]):
     """Enter it once. `written` makes the call; what it raises, and what the source refuses with, is raised on entering."""
 
-    __slots__ = ("_opened", "_request", "_source", "_written")
+    __slots__ = ("_answer", "_request", "_source", "_written")
 
     def __init__(self, source: Calls, written: Callable[[ChatRequest], Awaitable[ChatCall]], request: ChatRequest) -> None:
         self._source = source
         self._written = written
         self._request = request
-        self._opened: tuple[HttpAnswer, RawReply] | None = None
+        self._answer: HttpAnswer | None = None
 
     async def __aenter__(self) -> HttpAnswer:
         call = await self._written(self._request)
-        reply = await self._source.post(call.path, call.body, model=call.model)
-        answer = HttpAnswer(self._source, reply, call.reading, call.model, call.warnings)
-        self._opened = answer, reply
+        answer = await ask(self._source, call.path, call.body, call.reading, model=call.model, warnings=call.warnings)
+        self._answer = answer
         return answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._opened is not None:
-            answer, reply = self._opened
-            answer.close()
-            await reply.aclose()
+        if self._answer is not None:
+            await self._answer.aclose()
