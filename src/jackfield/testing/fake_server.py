@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError, msgspec.MsgspecError)
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +202,12 @@ class FakeServer:
             return await self._wait_for_goodbye(wire)
         if behaviour.body is not None or behaviour.status >= 300:
             return await self._misbehave(behaviour, wire)
-        return await self.serve(request, behaviour, wire)
+        try:
+            return await self.serve(request, behaviour, wire)
+        except UNREADABLE as error:  # of a wrong kind, as a real server would find by its schema
+            if wire.has_begun:
+                raise
+            return await wire.json(400, self.error(400, f"the request cannot be read: {error!r:.200}", "invalid_request_error"))
 
     def _keys(self, request: Recorded) -> list[str]:
         given = [request.headers[name].removeprefix("Bearer ") for name in self.key_headers if name in request.headers]
@@ -282,16 +288,19 @@ class Wire:
         self._reader = reader
         self._writer = writer
         self._heartbeat = heartbeat
+        self.has_begun = False
 
     async def json(self, status: int, value: Any) -> bool:
         return await self.send(status, msgspec.json.encode(value), {"content-type": "application/json"})
 
     async def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> bool:
+        self.has_begun = True
         self._writer.write(_head(status, {**self._headers, **headers, "content-length": str(len(body))}) + body)
         await self._writer.drain()
         return True
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.has_begun = True
         self._writer.write(_head(status, {**self._headers, **headers, "transfer-encoding": "chunked"}))
         await self._writer.drain()
 
@@ -306,6 +315,7 @@ class Wire:
 
     async def open(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """A head and as much of its body as there is."""
+        self.has_begun = True
         self._writer.write(_head(status, headers) + body)
         await self._writer.drain()
 
