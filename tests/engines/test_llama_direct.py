@@ -15,7 +15,7 @@ from jackfield.testing.tools import provider_tools
 
 pytestmark = pytest.mark.engine
 TRIES = 4
-"""On a busy machine this build now and then ends well before its last words are out; then it says nothing at all."""
+"""On a busy machine this build now and then ends well before its last words are out: it says nothing, or only the first."""
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,10 @@ async def test_it_answers(question: str, answer: str, settings: dict[str, object
             try:
                 async with asyncio.timeout(30), provider.open(asked) as events:
                     reply = await fold(events)
-                break
             except StreamBroken as error:
-                said = error
-        else:
-            pytest.fail(str(said))
-    assert reply.message.text == answer
+                said = str(error)
+                continue
+            said = reply.message.text
+            if said == answer or not answer.startswith(said):
+                break
+        assert said == answer
